@@ -1,0 +1,21 @@
+//! Runs data connectors that nobody has to trust.
+//!
+//! A connector is a WebAssembly component against the WIT package in `wit/`.
+//! [`run::Runner`] gives each run a fresh sandbox and hands it capabilities:
+//! writing rows to a storage, state with commits, HTTP to granted origins.
+//!
+//! Data flows one way, and the modules say it: [`config`] → [`run`] →
+//! [`sandbox`] → [`bridge`] → [`storage`]; [`report`] tells what happened.
+//! `sandbox` and `storage` never import each other.
+
+pub mod bridge;
+pub mod cli;
+pub mod config;
+pub mod failure;
+pub mod report;
+pub mod run;
+pub mod sandbox;
+pub mod storage;
+
+pub use failure::{Failure, FailureClass};
+

@@ -1,0 +1,3 @@
+//! The HTTP gate: the only way out of the sandbox.
+
+pub mod origin;

@@ -1,0 +1,12 @@
+//! One run's sandbox: engine, component cache, limits, WASI context, HTTP gate.
+//! Knows no storage.
+
+pub mod http;
+pub mod limits;
+pub mod mount;
+pub mod units;
+
+pub use http::origin::Origin;
+pub use limits::{LimitOverrides, Limits};
+pub use mount::Mount;
+pub use units::{ByteSize, Duration};
