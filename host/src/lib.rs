@@ -9,6 +9,7 @@
 //! `sandbox` and `storage` never import each other.
 
 pub mod bridge;
+pub mod cancel;
 pub mod cli;
 pub mod config;
 pub mod failure;

@@ -10,6 +10,9 @@ use serde::Serialize;
 
 use crate::failure::{Failure, FailureClass};
 
+pub mod log;
+pub mod text;
+
 /// Receives the events of a run, in their order, on any thread. Must not block.
 pub type Sink = Arc<dyn Fn(&Event) + Send + Sync>;
 

@@ -1,11 +1,22 @@
 //! One run's sandbox: engine, component cache, limits, WASI context, HTTP gate.
 //! Knows no storage.
 
+pub mod cache;
+pub mod component;
+pub mod control;
+pub mod engine;
+pub mod guest;
 pub mod http;
+mod limiter;
 pub mod limits;
 pub mod mount;
+mod quota;
+mod scratch;
+mod stdio;
 pub mod units;
 
+pub use cache::Cache;
+pub use component::{Component, ComponentFile, FileKind};
 pub use http::origin::Origin;
 pub use limits::{LimitOverrides, Limits};
 pub use mount::Mount;

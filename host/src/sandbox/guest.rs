@@ -1,0 +1,177 @@
+//! A guest and everything it can reach: one store a run, thrown away after it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::{Engine, Store};
+use wasmtime_wasi::filesystem::FsPerms;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
+
+use super::control::Control;
+use super::engine::Ticking;
+use super::http::HttpState;
+use super::limiter::MemoryLimiter;
+use super::mount::{Access, Mount, SCRATCH};
+use super::quota::{self, Descriptors, Quota};
+use super::scratch::Scratch;
+use super::stdio::GuestOutput;
+use crate::failure::{Failure, FailureClass};
+use crate::report::LogSource;
+use crate::report::log::RunLog;
+
+/// What the host keeps for a guest. `B` is what lies behind the imports that
+/// are not WASI.
+pub struct GuestState<B> {
+    pub(crate) table: ResourceTable,
+    pub(crate) quota: Arc<Quota>,
+    pub(crate) descriptors: Descriptors,
+    /// What lies behind the imports that are not WASI.
+    pub bridge: B,
+    wasi: WasiCtx,
+    http: HttpState,
+    limiter: MemoryLimiter,
+    control: Arc<Control>,
+}
+
+impl<B: Send> WasiView for GuestState<B> {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl<B: Send> WasiHttpView for GuestState<B> {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.http.view(&mut self.table)
+    }
+}
+
+/// What a guest gets beside its bridge.
+#[derive(Debug, Default)]
+pub struct GuestOptions<'a> {
+    /// Its environment, whole.
+    pub environment: &'a [(&'a str, &'a str)],
+    /// The folders it sees beside its scratch folder.
+    pub mounts: &'a [Mount],
+}
+
+/// A guest's store, and what must live as long.
+pub struct Guest<B: 'static> {
+    /// The store.
+    pub store: Store<GuestState<B>>,
+    control: Arc<Control>,
+    quota: Arc<Quota>,
+    outputs: [GuestOutput; 2],
+    _ticking: Ticking,
+    _scratch: Scratch,
+}
+
+impl<B: Send + 'static> Guest<B> {
+    /// A store with nothing in it yet, and every limit set.
+    ///
+    /// # Errors
+    ///
+    /// If a mounted folder cannot be opened, or the scratch folder not made.
+    pub(crate) fn new(
+        engine: &'static Engine,
+        options: &GuestOptions<'_>,
+        control: &Arc<Control>,
+        log: &Arc<RunLog>,
+        http: HttpState,
+        bridge: B,
+    ) -> Result<Self, Failure> {
+        let limits = control.limits();
+        let no_scratch =
+            |error: &dyn std::fmt::Display| Failure::new(FailureClass::Internal, format!("cannot make a scratch folder: {error}"));
+        let scratch = Scratch::new().map_err(|error| no_scratch(&error))?;
+        let quota = Quota::new(scratch.dir().map_err(|error| no_scratch(&error))?, limits);
+        let outputs = [LogSource::Stdout, LogSource::Stderr]
+            .map(|source| GuestOutput::new(Arc::clone(log), source, limits.log_line.as_usize()));
+        let [stdout, stderr] = outputs.clone();
+
+        let mut wasi = WasiCtxBuilder::new();
+        wasi.envs(options.environment)
+            .stdout(stdout)
+            .stderr(stderr)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .max_random_size(limits.random_bytes.get());
+        wasi.preopened_dir(scratch.path(), SCRATCH, FsPerms::ReadWrite).map_err(|error| no_scratch(&error))?;
+        for mount in options.mounts {
+            add_mount(&mut wasi, mount)?;
+        }
+
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(usize::try_from(limits.handles).unwrap_or(usize::MAX));
+        let state = GuestState {
+            table,
+            quota: Arc::clone(&quota),
+            descriptors: Descriptors::default(),
+            bridge,
+            wasi: wasi.build(),
+            http,
+            limiter: MemoryLimiter(Arc::clone(control)),
+            control: Arc::clone(control),
+        };
+        let mut store = Store::new(engine, state);
+        store.limiter(|state| &mut state.limiter);
+        store.set_hostcall_fuel(limits.call_bytes.as_usize());
+        store.set_max_component_handles(usize::try_from(limits.handles).unwrap_or(usize::MAX));
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|cx| cx.data().control.tick());
+        Ok(Self {
+            store,
+            control: Arc::clone(control),
+            quota,
+            outputs,
+            _ticking: Ticking::start(engine),
+            _scratch: scratch,
+        })
+    }
+
+    /// Waits for a call into the guest within the limits; see [`Control::watch`].
+    pub(crate) async fn call<'a, R, F>(&'a mut self, call: impl FnOnce(&'a mut Store<GuestState<B>>) -> F) -> Result<R, Failure>
+    where
+        F: Future<Output = wasmtime::Result<R>> + 'a,
+    {
+        let result = self.control.watch(call(&mut self.store)).await;
+        for output in &self.outputs {
+            output.flush();
+        }
+        result
+    }
+
+    /// The limit of the scratch folder that the guest ran into, if it did.
+    pub(crate) fn refused_scratch(&self) -> Option<Failure> {
+        self.quota.refused().map(|(key, message)| super::control::limit(key, message))
+    }
+}
+
+/// Adds WASI 0.2 and outgoing HTTP, bounded, to a linker.
+pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    quota::add_to_linker(linker)
+}
+
+fn add_mount(wasi: &mut WasiCtxBuilder, mount: &Mount) -> Result<(), Failure> {
+    let fail = |why: &str| {
+        Failure::new(FailureClass::Config, format!("cannot mount {}: {why}", mount.host.display())).with_hint(format!(
+            "create the folder, or change the mount '{mount}' (--mount, or `mounts` in the configuration's sandbox section)"
+        ))
+    };
+    match Path::new(&mount.host).metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(fail("no such folder")),
+        Err(error) => return Err(fail(&error.to_string())),
+        Ok(metadata) if !metadata.is_dir() => return Err(fail("it is not a folder")),
+        Ok(_) => {}
+    }
+    let perms = match mount.access {
+        Access::ReadOnly => FsPerms::ReadOnly,
+        Access::ReadWrite => FsPerms::ReadWrite,
+    };
+    wasi.preopened_dir(&mount.host, &mount.guest, perms).map_err(|error| fail(&error.to_string()))?;
+    Ok(())
+}

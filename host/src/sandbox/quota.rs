@@ -1,0 +1,308 @@
+//! Bounds the scratch folder: bytes and number of files.
+//!
+//! The engine's file system has no quota, so the functions that make files grow
+//! or come into being are replaced here by ones that ask the quota first. Which
+//! descriptors lie in the scratch folder is followed from the preopened folder
+//! through every `open-at`. What the guest writes is added up; when the sum
+//! reaches the limit the folder is measured, so that deleting frees space.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView};
+use wasmtime_wasi::p2::bindings::filesystem::preopens::Host as _;
+use wasmtime_wasi::p2::bindings::filesystem::types::{
+    DescriptorFlags, ErrorCode, HostDescriptor, OpenFlags, PathFlags,
+};
+use wasmtime_wasi::p2::{DynOutputStream, FsResult, OutputStream, Pollable, StreamError, StreamResult};
+
+use super::guest::GuestState;
+use super::mount::SCRATCH;
+use super::{ByteSize, Limits};
+
+/// The interface whose functions are replaced.
+const TYPES: &str = "wasi:filesystem/types@0.2.12";
+const PREOPENS: &str = "wasi:filesystem/preopens@0.2.12";
+
+/// What a scratch folder may hold and holds.
+#[derive(Debug)]
+pub(crate) struct Quota {
+    folder: cap_std::fs::Dir,
+    max_bytes: u64,
+    max_files: u64,
+    used: Mutex<Used>,
+}
+
+/// At least what the folder holds.
+#[derive(Debug, Default)]
+struct Used {
+    bytes: u64,
+    files: u64,
+    /// Why growth was refused last.
+    refused: Option<&'static str>,
+}
+
+impl Quota {
+    pub(crate) fn new(folder: cap_std::fs::Dir, limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            folder,
+            max_bytes: limits.scratch.get(),
+            max_files: u64::from(limits.scratch_files),
+            used: Mutex::default(),
+        })
+    }
+
+    /// The limit that was reached, if one was.
+    pub(crate) fn refused(&self) -> Option<(&'static str, String)> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.refused.map(|key| {
+            let message = if key == "scratch" {
+                format!("the connector wanted more than {} in its scratch folder", ByteSize::bytes(self.max_bytes))
+            } else {
+                format!("the connector wanted more than {} files in its scratch folder", self.max_files)
+            };
+            (key, message)
+        })
+    }
+
+    fn grow(&self, bytes: u64, files: u64) -> Result<(), ErrorCode> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |used: &Used| {
+            used.bytes.saturating_add(bytes) <= self.max_bytes && used.files.saturating_add(files) <= self.max_files
+        };
+        if !fits(&used) {
+            (used.bytes, used.files) = measure(&self.folder);
+        }
+        if !fits(&used) {
+            let too_large = used.bytes.saturating_add(bytes) > self.max_bytes;
+            used.refused = Some(if too_large { "scratch" } else { "scratch_files" });
+            return Err(ErrorCode::InsufficientSpace);
+        }
+        used.bytes += bytes;
+        used.files += files;
+        Ok(())
+    }
+}
+
+/// Bytes and number of the files and folders below a folder; follows no link.
+fn measure(folder: &cap_std::fs::Dir) -> (u64, u64) {
+    let (mut bytes, mut files) = (0_u64, 0_u64);
+    let Ok(entries) = folder.entries() else { return (bytes, files) };
+    for entry in entries.flatten() {
+        files = files.saturating_add(1);
+        let Ok(metadata) = entry.metadata() else { continue };
+        if metadata.is_dir() {
+            let Ok(below) = entry.open_dir() else { continue };
+            let (more_bytes, more_files) = measure(&below);
+            (bytes, files) = (bytes.saturating_add(more_bytes), files.saturating_add(more_files));
+        } else {
+            bytes = bytes.saturating_add(metadata.len());
+        }
+    }
+    (bytes, files)
+}
+
+/// The descriptors of one guest that lie in the scratch folder, by their number.
+#[derive(Debug, Default)]
+pub(crate) struct Descriptors {
+    scratch: HashMap<u32, bool>,
+}
+
+impl Descriptors {
+    fn in_scratch(&self, descriptor: &Resource<Descriptor>) -> bool {
+        self.scratch.get(&descriptor.rep()).copied().unwrap_or(false)
+    }
+
+    /// Every descriptor comes from `get-directories` or `open-at`, so that a
+    /// number that is used again is always noted again.
+    fn note(&mut self, descriptor: &Resource<Descriptor>, scratch: bool) {
+        self.scratch.insert(descriptor.rep(), scratch);
+    }
+}
+
+/// A stream to a file in the scratch folder.
+struct QuotaStream {
+    inner: DynOutputStream,
+    quota: Arc<Quota>,
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for QuotaStream {
+    async fn ready(&mut self) {
+        self.inner.ready().await;
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl OutputStream for QuotaStream {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if self.quota.grow(len, 0).is_err() {
+            let error = std::io::Error::from(std::io::ErrorKind::StorageFull);
+            return Err(StreamError::LastOperationFailed(error.into()));
+        }
+        self.inner.write(bytes)
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        self.inner.flush()
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        self.inner.check_write()
+    }
+
+    async fn cancel(&mut self) {
+        self.inner.cancel().await;
+    }
+}
+
+/// How far a write at `end` makes a file longer than what it writes.
+fn gap(descriptor: &Descriptor, offset: u64) -> u64 {
+    match descriptor {
+        Descriptor::File(file) => {
+            let size = rustix::fs::fstat(file.file.as_fd()).map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0));
+            offset.saturating_sub(size)
+        }
+        Descriptor::Dir(_) => 0,
+    }
+}
+
+/// A result of the file system as the guest sees it.
+fn answer<R>(result: FsResult<R>) -> wasmtime::Result<(Result<R, ErrorCode>,)> {
+    match result {
+        Ok(value) => Ok((Ok(value),)),
+        Err(error) => Ok((Err(error.downcast()?),)),
+    }
+}
+
+/// Replaces the functions by which a guest makes files grow.
+pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>>) -> wasmtime::Result<()> {
+    type Cx<'a, B> = StoreContextMut<'a, GuestState<B>>;
+    type Fd = Resource<Descriptor>;
+
+    linker.allow_shadowing(true);
+    linker.instance(PREOPENS)?.func_wrap("get-directories", |mut cx: Cx<'_, B>, (): ()| {
+        let state = cx.data_mut();
+        let folders = state.filesystem().get_directories()?;
+        for (descriptor, guest_path) in &folders {
+            state.descriptors.note(descriptor, guest_path == SCRATCH);
+        }
+        Ok((folders,))
+    })?;
+
+    let mut types = linker.instance(TYPES)?;
+    types.func_wrap_async(
+        "[method]descriptor.open-at",
+        |mut cx: Cx<'_, B>, (fd, path_flags, path, open_flags, flags): (Fd, PathFlags, String, OpenFlags, DescriptorFlags)| {
+            Box::new(async move {
+                let state = cx.data_mut();
+                let scratch = state.descriptors.in_scratch(&fd);
+                if scratch && open_flags.contains(OpenFlags::CREATE) {
+                    if let Err(code) = state.quota.grow(0, 1) {
+                        return Ok((Err(code),));
+                    }
+                }
+                let opened = state.filesystem().open_at(fd, path_flags, path, open_flags, flags).await;
+                if let Ok(descriptor) = &opened {
+                    state.descriptors.note(descriptor, scratch);
+                }
+                answer(opened)
+            })
+        },
+    )?;
+    types.func_wrap_async("[method]descriptor.create-directory-at", |mut cx: Cx<'_, B>, (fd, path): (Fd, String)| {
+        Box::new(async move {
+            if let Err(code) = cx.data_mut().grow_in(&fd, 0, 1) {
+                return Ok((Err(code),));
+            }
+            answer(cx.data_mut().filesystem().create_directory_at(fd, path).await)
+        })
+    })?;
+    types.func_wrap_async("[method]descriptor.symlink-at", |mut cx: Cx<'_, B>, (fd, old, new): (Fd, String, String)| {
+        Box::new(async move {
+            if let Err(code) = cx.data_mut().grow_in(&fd, 0, 1) {
+                return Ok((Err(code),));
+            }
+            answer(cx.data_mut().filesystem().symlink_at(fd, old, new).await)
+        })
+    })?;
+    types.func_wrap_async(
+        "[method]descriptor.link-at",
+        |mut cx: Cx<'_, B>, (fd, flags, old, new_fd, new): (Fd, PathFlags, String, Fd, String)| {
+            Box::new(async move {
+                if let Err(code) = cx.data_mut().grow_in(&new_fd, 0, 1) {
+                    return Ok((Err(code),));
+                }
+                answer(cx.data_mut().filesystem().link_at(fd, flags, old, new_fd, new).await)
+            })
+        },
+    )?;
+    types.func_wrap_async("[method]descriptor.set-size", |mut cx: Cx<'_, B>, (fd, size): (Fd, u64)| {
+        Box::new(async move {
+            let state = cx.data_mut();
+            let growth = gap(state.table.get(&fd)?, size);
+            if let Err(code) = state.grow_in(&fd, growth, 0) {
+                return Ok((Err(code),));
+            }
+            answer(state.filesystem().set_size(fd, size).await)
+        })
+    })?;
+    types.func_wrap_async(
+        "[method]descriptor.write",
+        |mut cx: Cx<'_, B>, (fd, bytes, offset): (Fd, Vec<u8>, u64)| {
+            Box::new(async move {
+                let state = cx.data_mut();
+                let growth = gap(state.table.get(&fd)?, offset)
+                    .saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+                if let Err(code) = state.grow_in(&fd, growth, 0) {
+                    return Ok((Err(code),));
+                }
+                answer(state.filesystem().write(fd, bytes, offset).await)
+            })
+        },
+    )?;
+    types.func_wrap("[method]descriptor.write-via-stream", |mut cx: Cx<'_, B>, (fd, offset): (Fd, u64)| {
+        let state = cx.data_mut();
+        let scratch = state.descriptors.in_scratch(&fd);
+        let growth = gap(state.table.get(&fd)?, offset);
+        if let Err(code) = state.grow_in(&fd, growth, 0) {
+            return Ok((Err(code),));
+        }
+        let stream = state.filesystem().write_via_stream(fd, offset);
+        state.bound_stream(stream, scratch)
+    })?;
+    types.func_wrap("[method]descriptor.append-via-stream", |mut cx: Cx<'_, B>, (fd,): (Fd,)| {
+        let state = cx.data_mut();
+        let scratch = state.descriptors.in_scratch(&fd);
+        let stream = state.filesystem().append_via_stream(fd);
+        state.bound_stream(stream, scratch)
+    })?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+impl<B: Send> GuestState<B> {
+    fn grow_in(&self, descriptor: &Resource<Descriptor>, bytes: u64, files: u64) -> Result<(), ErrorCode> {
+        if self.descriptors.in_scratch(descriptor) { self.quota.grow(bytes, files) } else { Ok(()) }
+    }
+
+    /// The stream to a file, bounded if the file lies in the scratch folder.
+    fn bound_stream(
+        &mut self,
+        stream: FsResult<Resource<DynOutputStream>>,
+        scratch: bool,
+    ) -> wasmtime::Result<(Result<Resource<DynOutputStream>, ErrorCode>,)> {
+        let stream = match stream {
+            Ok(stream) if scratch => stream,
+            other => return answer(other),
+        };
+        let inner = self.table.delete(stream)?;
+        let bounded: DynOutputStream = Box::new(QuotaStream { inner, quota: Arc::clone(&self.quota) });
+        Ok((Ok(self.table.push(bounded)?),))
+    }
+}
