@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! The command `ow-host`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ow_host::cli::main()
+}

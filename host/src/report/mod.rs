@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::failure::{Failure, FailureClass};
 
 pub mod log;
+pub mod stats;
 pub mod text;
 
 /// Receives the events of a run, in their order, on any thread. Must not block.

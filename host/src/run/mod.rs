@@ -1,1 +1,284 @@
-//! To be written.
+//! One run from start to end, and the smaller things one does with a
+//! connector: the only module that knows all others.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::cancel::Cancel;
+use crate::config::{Config, ConfigProblems, ConnectorSpec, RunConfig, SandboxFlags};
+use crate::failure::{Failure, FailureClass};
+use crate::report::{RunReport, Sink};
+use crate::sandbox::{Cache, Component, ComponentFile, FileKind, Limits};
+use crate::storage::TableSchema;
+
+mod ask;
+mod execute;
+mod observe;
+mod prepare;
+pub mod state;
+
+/// Where a connector comes from.
+#[derive(Debug, Clone)]
+pub enum ComponentSource {
+    /// A file.
+    Path(PathBuf),
+    /// A file that was read already.
+    File(ComponentFile),
+    /// The file that the configuration names under `connector.path`.
+    Configured,
+}
+
+impl From<PathBuf> for ComponentSource {
+    fn from(path: PathBuf) -> Self {
+        Self::Path(path)
+    }
+}
+
+impl From<&str> for ComponentSource {
+    fn from(path: &str) -> Self {
+        Self::Path(path.into())
+    }
+}
+
+impl From<ComponentFile> for ComponentSource {
+    fn from(file: ComponentFile) -> Self {
+        Self::File(file)
+    }
+}
+
+/// Where compiled components are kept.
+#[derive(Debug, Clone, Default)]
+pub enum CacheOption {
+    /// In the user's cache folder.
+    #[default]
+    User,
+    /// In this folder.
+    Folder(PathBuf),
+    /// Nowhere: each run compiles.
+    Off,
+}
+
+/// What a [`Runner`] does the same way in every run.
+#[derive(Clone, Default)]
+pub struct RunnerOptions {
+    /// Where compiled components are kept.
+    pub cache: CacheOption,
+    /// What is granted and bounded beside what the configuration says.
+    pub sandbox: SandboxFlags,
+    /// What the rows and the state belong to; by default `datamartId` of the
+    /// configuration, else its `name`.
+    pub data_mart_id: Option<String>,
+    /// The run's name; by default a new UUID of version 7, so that runs sort by
+    /// their start.
+    pub run_id: Option<String>,
+    /// Receives what happens.
+    pub events: Option<Sink>,
+    /// Ends the run early when raised.
+    pub cancel: Cancel,
+    /// Where `{"env": "NAME"}` values come from; by default this process's
+    /// environment.
+    pub environment: Option<Environment>,
+}
+
+/// Looks a variable of the environment up.
+pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+impl std::fmt::Debug for RunnerOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunnerOptions").field("cache", &self.cache).field("sandbox", &self.sandbox).finish_non_exhaustive()
+    }
+}
+
+/// What a component says of itself and what its file is.
+#[derive(Debug, Clone, serde::Serialize)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// The file.
+    pub file: String,
+    /// What it is.
+    pub kind: FileKind,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its SHA-256 in hexadecimal, to be pinned as `connector.sha256`.
+    pub digest: String,
+    /// The interfaces it imports.
+    pub imports: Vec<String>,
+    /// The interfaces it exports.
+    pub exports: Vec<String>,
+    /// What it says of itself, if it can run here.
+    pub spec: Option<ConnectorSpec>,
+    /// The streams that it has whatever its configuration; none if they depend
+    /// on it.
+    pub streams: Option<Vec<TableSchema>>,
+    /// Why it cannot run here.
+    pub failure: Option<Failure>,
+}
+
+/// A configuration that fits its connector.
+#[derive(Debug, Clone, serde::Serialize)]
+#[non_exhaustive]
+pub struct Validation {
+    /// Name and version of the connector.
+    pub connector: String,
+    /// What a run's rows and state would belong to.
+    pub data_mart_id: String,
+    /// The storage.
+    pub storage: String,
+    /// What is right, but perhaps not meant.
+    pub warnings: Vec<String>,
+    /// The origins that the connector asks for and that are not granted.
+    pub missing_grants: Vec<String>,
+}
+
+/// Runs connectors. Cheap to make and to clone; all runners of a process share
+/// one engine, and any number of runs may be under way at once.
+///
+/// ```no_run
+/// use ow_host::config::{Config, RunConfig};
+/// use ow_host::{Runner, RunnerOptions};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = Config::load("cfg.json".as_ref())?;
+/// let report = Runner::new(RunnerOptions::default()).run("connector.wasm", config, RunConfig::default()).await;
+/// println!("{:?}, {} commits", report.status, report.commits);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Runner {
+    options: RunnerOptions,
+}
+
+impl Runner {
+    /// A runner.
+    #[must_use]
+    pub fn new(options: RunnerOptions) -> Self {
+        Self { options }
+    }
+
+    /// Runs a connector. The report says how it went, failures too. Dropping
+    /// the future stops the guest and drops what was not committed.
+    pub async fn run(
+        &self,
+        component: impl Into<ComponentSource>,
+        config: Config,
+        run_config: RunConfig,
+    ) -> RunReport {
+        execute::run(&self.options, component.into(), config, run_config).await
+    }
+
+    /// Says what a file is and what it asks for. A file that is no connector is
+    /// no failure here: the inspection says what it is.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read.
+    pub async fn inspect(&self, path: PathBuf) -> Result<Inspection, Failure> {
+        let limits = self.options.sandbox.limits.clone().resolve();
+        let file = prepare::read(ComponentSource::Path(path), None, &limits).await?;
+        let mut inspection = Inspection {
+            file: file.name.clone(),
+            kind: file.kind(),
+            size: u64::try_from(file.bytes.len()).unwrap_or(u64::MAX),
+            digest: file.digest(),
+            imports: Vec::new(),
+            exports: Vec::new(),
+            spec: None,
+            streams: None,
+            failure: None,
+        };
+        let described = async {
+            let (component, _) = prepare::compile(&self.options, file).await?;
+            inspection.imports.clone_from(&component.imports);
+            inspection.exports.clone_from(&component.exports);
+            let (spec, streams) = ask::describe(&component).await?;
+            inspection.spec = Some(spec);
+            inspection.streams = streams;
+            Ok(())
+        };
+        inspection.failure = described.await.err();
+        Ok(inspection)
+    }
+
+    /// Checks a configuration against its connector, without network or storage.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration does not fit, or the component cannot run here.
+    pub async fn validate(
+        &self,
+        component: impl Into<ComponentSource>,
+        config: Config,
+        run_config: RunConfig,
+    ) -> Result<Validation, Failure> {
+        let prepared = prepare::prepare(&self.options, component.into(), config, run_config).await?;
+        prepared.storage.validate()?;
+        Ok(Validation {
+            connector: prepared.connector(),
+            data_mart_id: prepared.data_mart_id.clone(),
+            storage: prepared.storage.name.clone(),
+            missing_grants: prepared.missing_grants(),
+            warnings: prepared.warnings,
+        })
+    }
+
+    /// Lets the connector reach its source.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot, with the connector's reason.
+    pub async fn check(&self, component: impl Into<ComponentSource>, config: Config) -> Result<(), Failure> {
+        let prepared = prepare::prepare(&self.options, component.into(), config, RunConfig::default()).await?;
+        ask::check(&self.options, &prepared).await
+    }
+
+    /// The streams that a run with this configuration can produce.
+    ///
+    /// # Errors
+    ///
+    /// If the configuration does not fit, or the connector fails.
+    pub async fn discover(
+        &self,
+        component: impl Into<ComponentSource>,
+        config: Config,
+    ) -> Result<Vec<TableSchema>, Failure> {
+        let prepared = prepare::prepare(&self.options, component.into(), config, RunConfig::default()).await?;
+        ask::discover(&self.options, &prepared).await
+    }
+}
+
+/// A failure of the configuration with one problem.
+fn config_failure(message: impl Into<String>) -> Failure {
+    Failure::new(FailureClass::Config, message)
+}
+
+/// The compiled component and a note about the cache.
+type Compiled = (Component, Option<String>);
+
+impl CacheOption {
+    fn open(&self) -> Option<Cache> {
+        match self {
+            Self::User => Cache::of_user(),
+            Self::Folder(folder) => Some(Cache::new(folder)),
+            Self::Off => None,
+        }
+    }
+}
+
+/// Waits for work that computes or blocks, on a thread where that is allowed.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    let task = tokio::task::spawn_blocking(work).await;
+    task.map_err(|error| Failure::new(FailureClass::Internal, format!("the host failed: {error}")))
+}
+
+impl From<&ConfigProblems> for Failure {
+    fn from(problems: &ConfigProblems) -> Self {
+        problems.clone().into()
+    }
+}
+
+/// Limits for asking a component about itself: it gets no configuration, so
+/// that it has no reason to take long.
+fn describe_limits() -> Limits {
+    Limits { timeout: crate::sandbox::Duration::secs(30), ..Limits::default() }
+}

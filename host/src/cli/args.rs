@@ -1,0 +1,241 @@
+//! What one can type.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::config::{RunType, SandboxFlags};
+use crate::failure::FailureClass;
+use crate::run::CacheOption;
+
+/// Run data connectors that nobody has to trust
+///
+/// A connector is a WebAssembly component. Each run gets a fresh sandbox that can
+/// do nothing but what you grant: folders, HTTP origins, a storage for its rows.
+#[derive(Debug, Parser)]
+#[command(name = "ow-host", version, max_term_width = 100, after_help = exit_codes())]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+
+    #[command(flatten)]
+    pub(super) global: Global,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Global {
+    /// How to print: for people, or JSON for programs
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(super) output: Output,
+
+    /// Print errors and the result only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+
+    /// Print debug messages too
+    #[arg(short, long, global = true)]
+    pub(super) verbose: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// For programs: one JSON document, or one event a line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a connector: fetch rows and write them to the storage
+    Run(Run),
+    /// Say what a file is, and what the connector in it asks for
+    Inspect(Inspect),
+    /// Check a configuration against its connector, without network or storage
+    Validate(Validate),
+    /// Let the connector reach its source with the configuration's credentials
+    Check(Probe),
+    /// List the streams that a run with this configuration can produce
+    Discover(Probe),
+    /// Show or reset what a data mart remembers from run to run
+    #[command(subcommand)]
+    State(State),
+    /// Print the JSON Schema of a file that ow-host reads
+    #[command(subcommand)]
+    Schema(Schema),
+    /// Manage the cache of compiled components
+    #[command(subcommand)]
+    Cache(Cache),
+    /// List every limit of the sandbox with its default
+    Limits,
+    /// Print a script that completes ow-host's commands in your shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// The connector and its configuration.
+#[derive(Debug, Args)]
+pub(super) struct Target {
+    /// The connector's `.wasm` file; may be left out when the configuration has
+    /// `connector.path`
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(super) component: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) config: ConfigFile,
+
+    #[command(flatten)]
+    pub(super) cache: CacheFlags,
+
+    #[command(flatten)]
+    pub(super) sandbox: SandboxFlags,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConfigFile {
+    /// The configuration: a JSON file with `name`, `source`, and optionally
+    /// `storage`, `sandbox` and `connector`; `-` reads standard input
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) config: PathBuf,
+
+    /// What the rows and the state belong to [default: `datamartId` of the
+    /// configuration, else its `name`]
+    #[arg(long, value_name = "ID")]
+    pub(super) data_mart: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CacheFlags {
+    /// Keep compiled components in this folder instead of the user's cache folder
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) cache_dir: Option<PathBuf>,
+
+    /// Compile the component anew and keep nothing
+    #[arg(long, conflicts_with = "cache_dir")]
+    pub(super) no_cache: bool,
+}
+
+impl CacheFlags {
+    pub(super) fn option(&self) -> CacheOption {
+        match (&self.cache_dir, self.no_cache) {
+            (_, true) => CacheOption::Off,
+            (Some(folder), _) => CacheOption::Folder(folder.clone()),
+            (None, false) => CacheOption::User,
+        }
+    }
+}
+
+/// What kind of run it is.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Run configuration")]
+pub(super) struct RunFlags {
+    /// The run configuration: a JSON file with `type`, `data` and `state`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) run_config: Option<PathBuf>,
+
+    /// INCREMENTAL goes on from the stored state (the default); MANUAL_BACKFILL
+    /// fetches the range that --set gives and leaves the state alone;
+    /// FULL_REFRESH replaces each table when it succeeds; CUSTOM passes `data` on
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(super) run_type: Option<RunType>,
+
+    /// Override a parameter for this run; without --type it is a MANUAL_BACKFILL
+    #[arg(long, value_name = "NAME=VALUE", value_parser = crate::config::run_config::parse_set)]
+    pub(super) set: Vec<(String, String)>,
+
+    /// Start from the state in this JSON file instead of the stored state
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) state: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    pub(super) target: Target,
+
+    #[command(flatten)]
+    pub(super) run: RunFlags,
+
+    /// The run's name [default: a new UUID]
+    #[arg(long, value_name = "ID")]
+    pub(super) run_id: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Validate {
+    #[command(flatten)]
+    pub(super) target: Target,
+
+    #[command(flatten)]
+    pub(super) run: RunFlags,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Probe {
+    #[command(flatten)]
+    pub(super) target: Target,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Inspect {
+    /// The file
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(super) file: PathBuf,
+
+    #[command(flatten)]
+    pub(super) cache: CacheFlags,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum State {
+    /// Print the state as a JSON object
+    Show {
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Remove the state, so that the next incremental run starts anew
+    Reset {
+        /// The keys to remove [default: all]
+        keys: Vec<String>,
+
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Schema {
+    /// The configuration file
+    Config,
+    /// The run configuration
+    RunConfig,
+    /// The parameters of a storage
+    Storage {
+        /// Its name, such as Sqlite
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Cache {
+    /// Remove every compiled component
+    Clear {
+        #[command(flatten)]
+        cache: CacheFlags,
+    },
+    /// Print where compiled components are kept
+    Dir {
+        #[command(flatten)]
+        cache: CacheFlags,
+    },
+}
+
+/// The table of exit codes, from the same constants that the process ends with.
+fn exit_codes() -> String {
+    let rows = FailureClass::ALL.iter().map(|class| format!("  {:>3}  {}", class.exit_code(), class.meaning()));
+    format!("Exit codes:\n    0  success\n{}", rows.collect::<Vec<_>>().join("\n"))
+}

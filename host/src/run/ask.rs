@@ -1,0 +1,239 @@
+//! Calls into a guest that write nothing: its spec, its check, its streams.
+
+use std::sync::Arc;
+
+use super::observe::Observer;
+use super::prepare::Prepared;
+use super::{RunnerOptions, describe_limits};
+use crate::bridge::bindings::Host as Bindings;
+use crate::bridge::bindings::exports::ow::connector::connector::ConnectorSpec as WitSpec;
+use crate::bridge::bindings::ow::connector::types::{Error, ErrorKind, Stream};
+use crate::bridge::state::RunState;
+use crate::bridge::{Bridge, BridgeOptions, linker, schema};
+use crate::cancel::Cancel;
+use crate::config::{ConnectorSpec, Secrets};
+use crate::failure::{Failure, FailureClass};
+use crate::report::log::RunLog;
+use crate::report::stats::Stats;
+use crate::sandbox::control::Control;
+use crate::sandbox::guest::{Guest, GuestOptions};
+use crate::sandbox::http::{HttpGate, HttpState};
+use crate::sandbox::{Component, Limits, engine};
+use crate::storage::TableSchema;
+
+/// Streams that a connector may declare, beyond which it is broken.
+const STREAMS: usize = 10_000;
+
+/// A guest with its meters, ready to be called.
+pub(super) struct Session {
+    pub(super) guest: Guest<Bridge>,
+    pub(super) bindings: Bindings,
+}
+
+/// What is told of and kept about a session.
+#[derive(Clone)]
+pub(super) struct Channels {
+    pub(super) stats: Arc<Stats>,
+    pub(super) log: Arc<RunLog>,
+    pub(super) control: Arc<Control>,
+}
+
+impl Channels {
+    pub(super) fn new(limits: Limits, cancel: Cancel, log: Arc<RunLog>) -> Self {
+        let control = Control::new(limits, cancel, Arc::clone(&log));
+        Self { stats: Arc::default(), log, control }
+    }
+
+    /// A bridge without a storage.
+    fn bridge(&self) -> Bridge {
+        Bridge::new(BridgeOptions {
+            storage: None,
+            state: RunState::default(),
+            stats: Arc::clone(&self.stats),
+            log: Arc::clone(&self.log),
+            limits: self.control.limits().clone(),
+            cancel: self.control.cancel().clone(),
+            full_refresh: false,
+        })
+    }
+}
+
+impl Session {
+    /// Instantiates a component.
+    pub(super) async fn open(
+        component: &Component,
+        channels: &Channels,
+        options: &GuestOptions<'_>,
+        http: HttpState,
+        bridge: Bridge,
+    ) -> Result<Self, Failure> {
+        let engine = engine::shared().map_err(internal)?;
+        let linked = linker()?.instantiate_pre(component.compiled());
+        let linked = linked.map_err(|error| {
+            let text = format!("{error:#}");
+            Failure::new(FailureClass::Component, format!("{}: it does not fit the contract: {text}", component.name))
+                .with_hint("build it again against the WIT package `ow:connector` of this version")
+        })?;
+        let mut guest = Guest::new(engine, options, &channels.control, &channels.log, http, bridge)?;
+        let indices = crate::bridge::bindings::HostPre::new(linked);
+        let pre = indices.map_err(|error| {
+            Failure::new(FailureClass::Component, format!("{}: {error:#}", component.name))
+                .with_hint("build it again against the WIT package `ow:connector` of this version")
+        })?;
+        let bindings = guest.call(|store| pre.instantiate_async(store)).await?;
+        Ok(Self { guest, bindings })
+    }
+}
+
+/// A session that can reach nothing and knows nothing.
+async fn describing(component: &Component) -> Result<Session, Failure> {
+    let limits = describe_limits();
+    let log = RunLog::new(None, Arc::new(Secrets::new()), &limits);
+    let channels = Channels::new(limits.clone(), Cancel::new(), log);
+    let http = HttpState::new(closed_gate(&channels)?, &limits);
+    Session::open(component, &channels, &GuestOptions::default(), http, channels.bridge()).await
+}
+
+/// A gate that no request passes.
+fn closed_gate(channels: &Channels) -> Result<HttpGate, Failure> {
+    gate(channels, Vec::new(), None, Arc::new(Secrets::new()))
+}
+
+/// The gate of a run.
+pub(super) fn gate(
+    channels: &Channels,
+    origins: Vec<crate::sandbox::Origin>,
+    ca_file: Option<&std::path::Path>,
+    secrets: Arc<Secrets>,
+) -> Result<HttpGate, Failure> {
+    let observer = Arc::new(Observer { stats: Arc::clone(&channels.stats), log: Arc::clone(&channels.log) });
+    let limits = channels.control.limits();
+    HttpGate::new(ca_file, origins, limits, secrets, observer)
+        .map_err(|message| Failure::new(FailureClass::Config, message).with_hint("check `ca_file` and the proxy settings"))
+}
+
+fn internal(error: wasmtime::Error) -> Failure {
+    Failure::new(FailureClass::Internal, format!("{error:#}"))
+}
+
+/// What a component says of itself.
+pub(super) async fn spec(component: &Component) -> Result<ConnectorSpec, Failure> {
+    let mut session = describing(component).await?;
+    ask_spec(component, &mut session).await
+}
+
+async fn ask_spec(component: &Component, session: &mut Session) -> Result<ConnectorSpec, Failure> {
+    let connector = session.bindings.ow_connector_connector();
+    let spec = session.guest.call(|store| connector.call_spec(store)).await.map_err(|failure| Failure {
+        message: format!("{}: asked what it is, the component failed: {}", component.name, failure.message),
+        class: FailureClass::Component,
+        ..failure
+    })?;
+    let unsound = |why: &str| {
+        Failure::new(FailureClass::Component, format!("{}: the connector's own description is unsound: {why}", component.name))
+            .with_hint("report it to the connector's author")
+    };
+    let spec = to_spec(spec).map_err(|why| unsound(&why))?;
+    let problems = spec.check();
+    match problems.first() {
+        None => Ok(spec),
+        Some(first) => Err(unsound(&format!("{}: {}", first.place, first.message))),
+    }
+}
+
+fn to_spec(spec: WitSpec) -> Result<ConnectorSpec, String> {
+    Ok(ConnectorSpec {
+        name: spec.name,
+        version: spec.version,
+        title: spec.title,
+        description: spec.description,
+        documentation_url: spec.documentation_url,
+        config_schema: ConnectorSpec::parse_schema(&spec.config_schema)?,
+        network: spec.network,
+        plain_secrets: spec.plain_secrets,
+    })
+}
+
+/// What a component says of itself, and its streams if they do not depend on a
+/// configuration.
+pub(super) async fn describe(
+    component: &Component,
+) -> Result<(ConnectorSpec, Option<Vec<TableSchema>>), Failure> {
+    let mut session = describing(component).await?;
+    let spec = ask_spec(component, &mut session).await?;
+    let connector = session.bindings.ow_connector_connector();
+    let streams = session.guest.call(|store| connector.call_discover(store)).await;
+    let streams = streams.ok().and_then(Result::ok);
+    let streams = streams.and_then(|streams| to_tables(streams, &describe_limits()).ok());
+    Ok((spec, streams))
+}
+
+/// A session with the run's configuration and grants, but without storage.
+async fn configured(options: &RunnerOptions, prepared: &Prepared) -> Result<Session, Failure> {
+    let secrets = Arc::new(prepared.resolved.secrets.clone());
+    let limits = prepared.grants.limits.clone();
+    let log = RunLog::new(options.events.clone(), Arc::clone(&secrets), &limits);
+    let channels = Channels::new(limits, options.cancel.clone(), log);
+    let gate = gate(&channels, prepared.granted_origins(), prepared.grants.ca_file.as_deref(), secrets)?;
+    let http = HttpState::new(gate, channels.control.limits());
+    let run_config = prepared.resolved.ow_run_config(&std::collections::BTreeMap::new());
+    let environment = [
+        ("OW_CONFIG", prepared.resolved.ow_config.as_str()),
+        ("OW_RUN_CONFIG", run_config.as_str()),
+        ("OW_DATAMART_ID", prepared.data_mart_id.as_str()),
+        ("OW_RUN_ID", ""),
+    ];
+    let guest = GuestOptions { environment: &environment, mounts: &prepared.grants.mounts };
+    Session::open(&prepared.component, &channels, &guest, http, channels.bridge()).await
+}
+
+/// Lets the connector reach its source.
+pub(super) async fn check(options: &RunnerOptions, prepared: &Prepared) -> Result<(), Failure> {
+    let mut session = configured(options, prepared).await?;
+    let connector = session.bindings.ow_connector_connector();
+    let answer = session.guest.call(|store| connector.call_check(store)).await?;
+    answer.map_err(|error| connector_failure(prepared, error))
+}
+
+/// The streams that a run with this configuration can produce.
+pub(super) async fn discover(options: &RunnerOptions, prepared: &Prepared) -> Result<Vec<TableSchema>, Failure> {
+    let mut session = configured(options, prepared).await?;
+    let connector = session.bindings.ow_connector_connector();
+    let answer = session.guest.call(|store| connector.call_discover(store)).await?;
+    let streams = answer.map_err(|error| connector_failure(prepared, error))?;
+    to_tables(streams, &prepared.grants.limits).map_err(|error| connector_failure(prepared, error))
+}
+
+fn to_tables(streams: Vec<Stream>, limits: &Limits) -> Result<Vec<TableSchema>, Error> {
+    streams.into_iter().take(STREAMS).map(|stream| schema::table(stream, limits)).collect()
+}
+
+fn connector_failure(prepared: &Prepared, error: Error) -> Failure {
+    let secrets = &prepared.resolved.secrets;
+    let clean = |text: &str| secrets.redact(&crate::report::text::plain(&secrets.redact(text))).into_owned();
+    failure_of(error, false, clean)
+}
+
+/// What an error that a connector returned means to the operator.
+pub(super) fn failure_of(error: Error, cancelled: bool, clean: impl Fn(&str) -> String) -> Failure {
+    let (class, retryable) = match error.kind {
+        ErrorKind::Config => (FailureClass::Config, false),
+        ErrorKind::RateLimited | ErrorKind::Unavailable => (FailureClass::Connector, true),
+        ErrorKind::Denied => (FailureClass::Denied, false),
+        ErrorKind::LimitExceeded => (FailureClass::Limit, false),
+        ErrorKind::Cancelled if cancelled => (FailureClass::Interrupted, false),
+        ErrorKind::Auth | ErrorKind::InvalidData | ErrorKind::Cancelled | ErrorKind::Internal => {
+            (FailureClass::Connector, false)
+        }
+    };
+    let message = clean(&error.message);
+    let message = if message.is_empty() { "the connector failed without a message".to_owned() } else { message };
+    let mut failure = Failure::new(class, message).with_parameter(error.parameter.as_deref().map(clean));
+    failure.retryable = retryable;
+    match (error.kind, error.retry_after_ms) {
+        (_, Some(ms)) => failure.with_hint(format!("the source asks to wait {} s before the next try", ms.div_ceil(1000))),
+        (ErrorKind::Auth, _) => failure.with_hint("check the credentials in the configuration"),
+        (ErrorKind::Unavailable | ErrorKind::RateLimited, _) => failure.with_hint("a later run may succeed without any change"),
+        _ => failure,
+    }
+}

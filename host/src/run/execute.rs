@@ -1,0 +1,286 @@
+//! Steps 4 to 7 of a run: storage, sandbox, rows, end.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::ask::{Channels, Session, failure_of, gate};
+use super::prepare::{DEFAULT_DATABASE, Prepared, prepare};
+use super::{ComponentSource, RunnerOptions, blocking};
+use crate::bridge::state::RunState;
+use crate::bridge::{Bridge, BridgeOptions};
+use crate::config::{Config, RunConfig, RunType};
+use crate::failure::{Failure, FailureClass};
+use crate::report::log::RunLog;
+use crate::report::{Event, Level, RunReport, Status};
+use crate::sandbox::guest::GuestOptions;
+use crate::sandbox::http::HttpState;
+use crate::storage::worker::StorageHandle;
+use crate::storage::{Outcome, RunInfo, StateChanges, StorageError, WriteMode, registry};
+
+/// How often progress is told.
+const PROGRESS: Duration = Duration::from_millis(250);
+
+/// Runs a connector and reports how it went.
+pub(super) async fn run(
+    options: &RunnerOptions,
+    source: ComponentSource,
+    config: Config,
+    run_config: RunConfig,
+) -> RunReport {
+    let started = Instant::now();
+    let run_id = options.run_id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    let mut report = RunReport {
+        status: Status::Failed,
+        exit_code: 0,
+        failure: None,
+        run_id,
+        data_mart_id: config.data_mart_id(options.data_mart_id.as_deref()).unwrap_or_default(),
+        run_type: run_config.run_type.to_string(),
+        connector: String::new(),
+        digest: String::new(),
+        storage: String::new(),
+        streams: Vec::new(),
+        commits: 0,
+        requests: 0,
+        request_bytes: 0,
+        response_bytes: 0,
+        denied: Vec::new(),
+        dropped_log_lines: 0,
+        peak_memory: 0,
+        cpu_ms: 0,
+        wall_ms: 0,
+    };
+    let outcome = async {
+        let prepared = prepare(options, source, config, run_config).await?;
+        report.connector = prepared.connector();
+        report.digest.clone_from(&prepared.component.digest);
+        execute(options, prepared, &mut report).await
+    };
+    let failure = outcome.await.err();
+    report.status = match &failure {
+        None => Status::Succeeded,
+        Some(failure) if failure.class == FailureClass::Interrupted => Status::Interrupted,
+        Some(_) => Status::Failed,
+    };
+    report.exit_code = failure.as_ref().map_or(0, |failure| failure.class.exit_code());
+    report.failure = failure;
+    report.wall_ms = millis(started.elapsed());
+    if let Some(sink) = &options.events {
+        sink(&Event::Finished(Box::new(report.clone())));
+    }
+    report
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// From the storage to the summary.
+async fn execute(options: &RunnerOptions, prepared: Prepared, report: &mut RunReport) -> Result<(), Failure> {
+    let secrets = Arc::new(prepared.resolved.secrets.clone());
+    let limits = prepared.grants.limits.clone();
+    let log = RunLog::new(options.events.clone(), Arc::clone(&secrets), &limits);
+    let channels = Channels::new(limits, options.cancel.clone(), Arc::clone(&log));
+    for warning in &prepared.warnings {
+        log.host_line(Level::Warn, warning);
+    }
+    let gate = gate(&channels, prepared.granted_origins(), prepared.grants.ca_file.as_deref(), secrets)?;
+
+    let (storage, stored) = open_storage(&prepared, report).await?;
+    let start = prepared.run_config.start_state(stored);
+    log.emit(&Event::Started {
+        run_id: report.run_id.clone(),
+        data_mart_id: prepared.data_mart_id.clone(),
+        run_type: report.run_type.clone(),
+        connector: report.connector.clone(),
+        digest: report.digest.clone(),
+        storage: report.storage.clone(),
+    });
+    if prepared.storage.is_default {
+        log.host_line(Level::Info, &format!("no storage is configured: writing to {DEFAULT_DATABASE} in the current folder"));
+    }
+    let bridge = Bridge::new(BridgeOptions {
+        storage: Some(storage.clone()),
+        state: RunState::new(start.clone()),
+        stats: Arc::clone(&channels.stats),
+        log: Arc::clone(&log),
+        limits: channels.control.limits().clone(),
+        cancel: options.cancel.clone(),
+        full_refresh: prepared.run_config.run_type == RunType::FullRefresh,
+    });
+    let http = HttpState::new(gate, channels.control.limits());
+    let telling = Telling::start(&channels);
+    let (result, changes) = call(&prepared, &channels, &start, http, bridge, &report.run_id).await;
+    drop(telling);
+    let result = end(&storage, &channels, result, changes).await;
+    summarize(&channels, report, &result);
+    result
+}
+
+/// Opens the storage on a thread where that may block.
+async fn open_storage(
+    prepared: &Prepared,
+    report: &mut RunReport,
+) -> Result<(StorageHandle, std::collections::BTreeMap<String, String>), Failure> {
+    prepared.storage.validate()?;
+    let info = RunInfo {
+        data_mart_id: prepared.data_mart_id.clone(),
+        run_id: report.run_id.clone(),
+        run_type: report.run_type.clone(),
+        connector: prepared.connector(),
+        full_refresh: prepared.run_config.run_type == RunType::FullRefresh,
+        keep_state: prepared.run_config.run_type == RunType::ManualBackfill,
+    };
+    let choice = prepared.storage.clone();
+    let opened = blocking(move || -> Result<_, StorageError> {
+        let (mut storage, description) =
+            registry::open(&choice.name, &choice.parameters, &choice.base_dir, &info)?;
+        let state = storage.state()?;
+        Ok((storage, description, state))
+    });
+    let secrets = &prepared.resolved.secrets;
+    let (storage, description, state) = opened.await?.map_err(|error| storage_failure(&error, &|text| secrets.redact(text).into_owned()))?;
+    report.storage = description;
+    let handle = StorageHandle::start(storage).map_err(|error| storage_failure(&error, &str::to_owned))?;
+    Ok((handle, state))
+}
+
+/// Instantiates the guest and calls its `run`. What it had set since its last
+/// commit comes back too.
+async fn call(
+    prepared: &Prepared,
+    channels: &Channels,
+    start: &std::collections::BTreeMap<String, String>,
+    http: HttpState,
+    bridge: Bridge,
+    run_id: &str,
+) -> (Result<(), Failure>, StateChanges) {
+    let run_config = prepared.resolved.ow_run_config(start);
+    let environment = [
+        ("OW_CONFIG", prepared.resolved.ow_config.as_str()),
+        ("OW_RUN_CONFIG", run_config.as_str()),
+        ("OW_DATAMART_ID", prepared.data_mart_id.as_str()),
+        ("OW_RUN_ID", run_id),
+    ];
+    let options = GuestOptions { environment: &environment, mounts: &prepared.grants.mounts };
+    let mut session = match Session::open(&prepared.component, channels, &options, http, bridge).await {
+        Ok(session) => session,
+        Err(failure) => return (Err(failure), StateChanges::new()),
+    };
+    let connector = session.bindings.ow_connector_connector();
+    let answer = session.guest.call(|store| connector.call_run(store)).await;
+    let cancelled = channels.control.cancel().is_cancelled();
+    let result = match answer {
+        Err(stopped) => Err(stopped),
+        // What it returned early may not be whole.
+        Ok(Ok(())) if cancelled => Err(Failure::new(FailureClass::Interrupted, "interrupted; the connector returned")),
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(failure_of(error, cancelled, |text| channels.log.clean(text))),
+    };
+    let bridge = &session.guest.store.data().bridge;
+    let interrupted = matches!(&result, Err(failure) if failure.class == FailureClass::Interrupted);
+    // A failure of the storage explains whatever the guest made of it.
+    let result = match bridge.failed() {
+        Some(error) if !interrupted => Err(storage_failure(error, &|text| channels.log.clean(text))),
+        _ => result.map_err(|failure| explain(failure, &session, channels)),
+    };
+    (result, bridge.state.changes().clone())
+}
+
+/// Adds what the sandbox knows about a failure of the guest.
+fn explain(failure: Failure, session: &Session, channels: &Channels) -> Failure {
+    if failure.class == FailureClass::Connector {
+        if let Some(scratch) = session.guest.refused_scratch() {
+            return scratch;
+        }
+    }
+    let denials = channels.stats.denials();
+    let grants: Vec<&str> = denials.iter().filter_map(|count| count.denied.grant.as_deref()).collect();
+    if failure.class == FailureClass::Denied && !grants.is_empty() {
+        return failure.with_hint(format!("grant it with {}", grants.join(" ")));
+    }
+    failure
+}
+
+/// Ends the run in the storage.
+async fn end(
+    storage: &StorageHandle,
+    channels: &Channels,
+    result: Result<(), Failure>,
+    changes: StateChanges,
+) -> Result<(), Failure> {
+    let (outcome, error) = match &result {
+        Ok(()) => (Outcome::Succeeded, None),
+        Err(failure) if failure.class == FailureClass::Interrupted => {
+            (Outcome::Interrupted, Some(failure.message.clone()))
+        }
+        Err(failure) => (Outcome::Failed, Some(failure.message.clone())),
+    };
+    let finished = storage.finish(outcome, changes, error).await;
+    match (result, finished) {
+        (Ok(()), Ok(())) => {
+            let (commits, rows) = channels.stats.committed();
+            channels.log.emit(&Event::Committed { commits, rows });
+            Ok(())
+        }
+        (Ok(()), Err(error)) => {
+            channels.stats.rolled_back(|report| report.mode == WriteMode::Replace);
+            Err(storage_failure(&error, &|text| channels.log.clean(text)))
+        }
+        (Err(failure), _) => {
+            channels.stats.rolled_back(|report| report.mode == WriteMode::Replace);
+            Err(failure)
+        }
+    }
+}
+
+/// What a failure of the storage means to the operator.
+pub(super) fn storage_failure(error: &StorageError, clean: &dyn Fn(&str) -> String) -> Failure {
+    let message = clean(&error.to_string());
+    match error {
+        StorageError::Config { parameter, .. } => {
+            Failure::new(FailureClass::Config, format!("storage: {message}")).with_parameter(parameter.clone())
+        }
+        StorageError::Busy { .. } => Failure::new(FailureClass::Storage, message).retryable(),
+        StorageError::Failed { retryable: true, .. } => Failure::new(FailureClass::Storage, message).retryable(),
+        StorageError::Refused { .. } | StorageError::Failed { .. } => Failure::new(FailureClass::Storage, message),
+    }
+}
+
+fn summarize(channels: &Channels, report: &mut RunReport, _: &Result<(), Failure>) {
+    let stats = &channels.stats;
+    report.streams = stats.streams();
+    report.commits = stats.commits();
+    report.requests = stats.requests();
+    (report.request_bytes, report.response_bytes) = stats.http_bytes();
+    report.denied = stats.denials();
+    report.dropped_log_lines = channels.log.dropped();
+    report.peak_memory = channels.control.peak_memory();
+    report.cpu_ms = millis(channels.control.cpu());
+}
+
+/// Tells progress until it is dropped.
+struct Telling(tokio::task::JoinHandle<()>);
+
+impl Telling {
+    fn start(channels: &Channels) -> Self {
+        let channels = channels.clone();
+        Self(tokio::spawn(async move {
+            let mut told = None;
+            loop {
+                tokio::time::sleep(PROGRESS).await;
+                let progress = channels.stats.progress(channels.control.memory());
+                if told.as_ref() != Some(&progress) {
+                    channels.log.emit(&Event::Progress(progress.clone()));
+                    told = Some(progress);
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,153 @@
+//! The first steps of a run: read, compile and ask the component; make the
+//! configuration that the guest sees. Nothing is opened or reached yet.
+
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+
+use super::{ComponentSource, Compiled, RunnerOptions, ask, blocking, config_failure};
+use crate::config::{Config, ConnectorSpec, Resolved, RunConfig, SandboxGrants, resolve, resolve_storage};
+use crate::failure::Failure;
+use crate::sandbox::{ByteSize, Component, ComponentFile, Limits, Origin};
+use crate::storage::registry;
+
+/// The database of a configuration that names no storage.
+pub(super) const DEFAULT_DATABASE: &str = "ow.db";
+
+/// Everything that a run needs to know before it opens anything.
+pub(super) struct Prepared {
+    pub(super) component: Component,
+    pub(super) spec: ConnectorSpec,
+    pub(super) resolved: Resolved,
+    pub(super) grants: SandboxGrants,
+    pub(super) storage: StorageChoice,
+    pub(super) run_config: RunConfig,
+    pub(super) data_mart_id: String,
+    pub(super) warnings: Vec<String>,
+}
+
+/// The storage that the configuration names, or the default.
+#[derive(Clone)]
+pub(super) struct StorageChoice {
+    pub(super) name: String,
+    pub(super) parameters: Map<String, Value>,
+    pub(super) base_dir: PathBuf,
+    /// The configuration names none.
+    pub(super) is_default: bool,
+}
+
+impl StorageChoice {
+    /// The storage of a configuration; `None` in `config.storage` is a database
+    /// in the current folder.
+    pub(super) fn of(config: &Config, options: &RunnerOptions) -> Result<(Self, crate::config::Secrets), Failure> {
+        let Some(storage) = &config.storage else {
+            let parameters = Map::from_iter([("Path".to_owned(), Value::from(DEFAULT_DATABASE))]);
+            let choice = Self { name: "Sqlite".to_owned(), parameters, base_dir: PathBuf::from("."), is_default: true };
+            return Ok((choice, crate::config::Secrets::new()));
+        };
+        let name = registry::canonical_name(&storage.name)
+            .map_err(|error| config_failure(format!("storage.name: {error}")))?
+            .to_owned();
+        let (parameters, secrets) = resolve_storage(config, &|name| options.lookup(name))?;
+        Ok((Self { name, parameters, base_dir: config.base_dir.clone(), is_default: false }, secrets))
+    }
+
+    /// Checks the parameters without opening anything.
+    pub(super) fn validate(&self) -> Result<(), Failure> {
+        let problems = registry::validate(&self.name, &self.parameters);
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let lines: Vec<String> = problems
+            .into_iter()
+            .map(|(parameter, message)| match parameter {
+                Some(parameter) => format!("storage.config.{parameter}: {message}"),
+                None => format!("storage.config: {message}"),
+            })
+            .collect();
+        Err(config_failure(lines.join("\n")))
+    }
+}
+
+impl RunnerOptions {
+    /// Looks a variable of the environment up.
+    pub(super) fn lookup(&self, name: &str) -> Option<String> {
+        match &self.environment {
+            Some(environment) => environment(name),
+            None => std::env::var(name).ok(),
+        }
+    }
+}
+
+impl Prepared {
+    /// Name and version of the connector.
+    pub(super) fn connector(&self) -> String {
+        format!("{} {}", self.spec.name, self.spec.version)
+    }
+
+    /// The origins that the connector asks for and that are not granted.
+    pub(super) fn missing_grants(&self) -> Vec<String> {
+        let granted = self.granted_origins();
+        let missing = self.spec.network.iter().filter(|origin| !granted.iter().any(|grant| grant.covers(origin)));
+        missing.cloned().collect()
+    }
+
+    /// The origins that a run may reach.
+    pub(super) fn granted_origins(&self) -> Vec<Origin> {
+        let requested = self.spec.network.iter().filter(|_| self.grants.allow_requested);
+        let requested = requested.filter_map(|origin| origin.parse::<Origin>().ok());
+        self.grants.allow_net.iter().cloned().chain(requested).collect()
+    }
+}
+
+/// Steps 1 to 3 of a run.
+pub(super) async fn prepare(
+    options: &RunnerOptions,
+    source: ComponentSource,
+    config: Config,
+    run_config: RunConfig,
+) -> Result<Prepared, Failure> {
+    let data_mart_id = config.data_mart_id(options.data_mart_id.as_deref())?;
+    let grants = config.sandbox.clone().merged(options.sandbox.clone());
+    let file = read(source, Some(&config), &grants.limits).await?;
+    if let Some(pinned) = config.connector.as_ref().and_then(|connector| connector.sha256.as_deref()) {
+        file.verify(pinned)?;
+    }
+    let (component, cache_note) = compile(options, file).await?;
+    let spec = ask::spec(&component).await?;
+    let environment = |name: &str| options.lookup(name);
+    let mut resolved = resolve(&config, &run_config, &spec, &environment, &grants.reveal_secrets)?;
+    let (storage, storage_secrets) = StorageChoice::of(&config, options)?;
+    resolved.secrets.extend(storage_secrets);
+    let mut warnings = config.warnings.clone();
+    warnings.append(&mut resolved.warnings);
+    warnings.extend(cache_note.map(|note| format!("the compiled component could not be kept: {note}")));
+    Ok(Prepared { component, spec, resolved, grants, storage, run_config, data_mart_id, warnings })
+}
+
+/// Reads the component's file.
+pub(super) async fn read(
+    source: ComponentSource,
+    config: Option<&Config>,
+    limits: &Limits,
+) -> Result<ComponentFile, Failure> {
+    let path = match source {
+        ComponentSource::File(file) => return Ok(file),
+        ComponentSource::Path(path) => path,
+        ComponentSource::Configured => {
+            let connector = config.and_then(|config| config.connector.as_ref());
+            connector.map(|connector| connector.path.clone()).ok_or_else(|| {
+                config_failure("no connector is named")
+                    .with_hint("give the `.wasm` file as an argument, or as `connector.path` in the configuration")
+            })?
+        }
+    };
+    let max: ByteSize = limits.component_bytes;
+    blocking(move || ComponentFile::read(&path, max)).await?
+}
+
+/// Takes the component from the cache or compiles it.
+pub(super) async fn compile(options: &RunnerOptions, file: ComponentFile) -> Result<Compiled, Failure> {
+    let cache = options.cache.clone();
+    blocking(move || Component::load(&file, cache.open().as_ref())).await?
+}
