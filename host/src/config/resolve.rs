@@ -1,0 +1,402 @@
+//! From what the files say to what the guest sees: values looked up, overrides
+//! of the run applied, defaults filled in, validated, secrets taken out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::file::Config;
+use super::problem::{ConfigProblems, Place, Problem, clip, list, nearest};
+use super::run_config::{RunConfig, RunType, item};
+use super::secret::Secrets;
+use super::spec::{ConnectorSpec, MAX_STEPS};
+use super::value::{self, Reader};
+use super::walk::{self, Filler};
+use super::words::{MOST_ERRORS, Places, Words, parameter_name};
+
+/// The storage of a configuration that names none.
+pub const DEFAULT_STORAGE: &str = "Sqlite";
+
+/// OWOX's parameters that every connector of it takes and that have no meaning
+/// where a connector does not declare them. `Fields`, `StartDate` and `EndDate`
+/// are not among them: they choose what is loaded, and leaving them out would
+/// load something else than was meant.
+pub const GENERIC_PARAMETERS: &[&str] = &[
+    "CleanUpToKeepWindow",
+    "CreateEmptyTables",
+    "InitialRetryDelay",
+    "LastRequestedDate",
+    "MaxFetchRetries",
+    "ReimportLookbackWindow",
+];
+
+/// What a run hands to its guest.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Resolved {
+    /// `OW_CONFIG`.
+    pub ow_config: String,
+    /// The run configuration, its values converted and secrets replaced.
+    pub ow_run_config_base: RunConfig,
+    /// The secrets that the placeholders stand for, and everything to redact.
+    pub secrets: Secrets,
+    /// What was accepted but should be written otherwise, one line each.
+    pub warnings: Vec<String>,
+}
+
+impl Resolved {
+    /// `OW_RUN_CONFIG` with the state that the run starts from, as JSON text by
+    /// key; [`RunConfig::start_state`] tells it.
+    #[must_use]
+    pub fn ow_run_config(&self, state: &BTreeMap<String, String>) -> String {
+        let state: BTreeMap<&str, Box<RawValue>> = state
+            .iter()
+            .filter_map(|(key, text)| {
+                let value = RawValue::from_string(text.clone());
+                let value = value.or_else(|_| serde_json::value::to_raw_value(text));
+                Some((key.as_str(), value.ok()?))
+            })
+            .collect();
+        #[derive(serde::Serialize)]
+        struct Guest<'a> {
+            r#type: RunType,
+            data: &'a Value,
+            state: BTreeMap<&'a str, Box<RawValue>>,
+        }
+        let base = &self.ow_run_config_base;
+        let guest = Guest { r#type: base.run_type, data: &base.data, state };
+        // Neither numbers nor keys of it can fail to be written.
+        serde_json::to_string(&guest).unwrap_or_default()
+    }
+}
+
+/// Makes what the guest sees of a configuration, a run configuration and the
+/// connector's spec. `env` looks up environment variables, `revealed` are the
+/// secrets that the operator lets the guest see.
+///
+/// The spec must have passed [`ConnectorSpec::check`].
+pub fn resolve(
+    config: &Config,
+    run_config: &RunConfig,
+    spec: &ConnectorSpec,
+    env: &dyn Fn(&str) -> Option<String>,
+    revealed: &[String],
+) -> Result<Resolved, ConfigProblems> {
+    let mut secrets = Secrets::new();
+    let mut reader = Reader::new(env, &config.base_dir, &mut secrets);
+    let parameters = reader.parameters(&config.source.config);
+    let Reader { external, failed, problems: unreadable, .. } = reader;
+    let places = Places { section: config.source.place.key("config"), overridden: BTreeMap::new() };
+    let mut resolver = Resolver {
+        spec,
+        places,
+        value: Value::Object(parameters),
+        texts: external.clone(),
+        external,
+        failed,
+        problems: Vec::new(),
+        warnings: config.warnings.clone(),
+    };
+    for (pointer, problem) in unreadable {
+        resolver.report(&pointer, problem);
+    }
+    resolver.rename();
+    resolver.override_with(run_config);
+    resolver.fill();
+    let marked = walk::secrets(&spec.config_schema, &resolver.value);
+    resolver.validate(&marked);
+    resolver.warn_of_blanks();
+    resolver.hide(&marked.texts, revealed, &mut secrets);
+    ConfigProblems::check(config.file.as_deref(), resolver.problems)?;
+    let base = guest_run_config(run_config, &resolver.value, spec);
+    Ok(Resolved {
+        ow_config: guest_config(config, spec, &resolver.value),
+        ow_run_config_base: base,
+        secrets,
+        warnings: resolver.warnings,
+    })
+}
+
+/// The storage's parameters with their values looked up. What came from a
+/// variable or a file, and what has the name of a credential, is redacted from
+/// now on.
+pub fn storage_parameters(
+    config: &Config,
+    env: &dyn Fn(&str) -> Option<String>,
+    secrets: &mut Secrets,
+) -> Result<Map<String, Value>, ConfigProblems> {
+    let Some(storage) = &config.storage else { return Ok(Map::new()) };
+    let mut reader = Reader::new(env, &config.base_dir, secrets);
+    let mut parameters = reader.parameters(&storage.config);
+    let problems = std::mem::take(&mut reader.problems);
+    for (name, value) in &parameters {
+        let name = name.to_ascii_lowercase();
+        let words = ["key", "secret", "token", "password", "credential", "serviceaccount"];
+        if let (Value::String(text), true) = (value, words.iter().any(|word| name.contains(word))) {
+            secrets.hide(text);
+        }
+    }
+    parameters.retain(|_, value| !value.is_null());
+    let places = Places { section: Place::of("storage").key("config"), overridden: BTreeMap::new() };
+    let value = Value::Object(parameters);
+    let problems = problems
+        .into_iter()
+        .map(|(at, problem)| Problem { place: places.place(&value, &at).to_string(), ..problem });
+    ConfigProblems::check(config.file.as_deref(), problems.collect())?;
+    match value {
+        Value::Object(parameters) => Ok(parameters),
+        _ => Ok(Map::new()),
+    }
+}
+
+/// The parameters on their way.
+struct Resolver<'a> {
+    spec: &'a ConnectorSpec,
+    places: Places,
+    value: Value,
+    /// JSON Pointers of texts of variables, files and flags.
+    texts: BTreeSet<String>,
+    /// JSON Pointers of texts of variables and files: never shown.
+    external: BTreeSet<String>,
+    /// JSON Pointers of values that could not be had.
+    failed: BTreeSet<String>,
+    problems: Vec<Problem>,
+    warnings: Vec<String>,
+}
+
+impl Resolver<'_> {
+    fn report(&mut self, pointer: &str, problem: Problem) {
+        let place = self.places.place(&self.value, pointer).to_string();
+        let parameter = Some(parameter_name(&self.value, pointer));
+        self.problems.push(Problem { place, parameter, ..problem });
+    }
+
+    /// OWOX ignores every character of a parameter's name that is no letter
+    /// and no digit, such as the `*` of a required one.
+    fn rename(&mut self) {
+        let known = walk::parameters(&self.spec.config_schema);
+        let is_known = |name: &str| known.iter().any(|(known, _)| *known == name);
+        let Value::Object(parameters) = &mut self.value else { return };
+        let names: Vec<String> = parameters.keys().filter(|name| !is_known(name)).cloned().collect();
+        for name in names {
+            let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+            if plain != name && is_known(&plain) && !parameters.contains_key(&plain) {
+                self.warnings.push(format!(
+                    "{}: taken for '{plain}', write it so",
+                    self.places.section.key(&name)
+                ));
+                let (old, new) = (value::step("", &name), value::step("", &plain));
+                for set in [&mut self.texts, &mut self.external, &mut self.failed] {
+                    *set = set.iter().map(|at| moved(at, &old, &new)).collect();
+                }
+                if let Some(value) = parameters.remove(&name) {
+                    parameters.insert(plain, value);
+                }
+            }
+        }
+    }
+
+    /// Items of the run configuration take the place of the file's values.
+    fn override_with(&mut self, run_config: &RunConfig) {
+        if run_config.run_type == RunType::Custom {
+            return;
+        }
+        let items = run_config.items().filter(|(_, name, _)| !run_config.set.contains_key(*name));
+        let items: Vec<(String, &str, Value, bool)> = items
+            .map(|(i, name, value)| (format!("run configuration data[{i}]"), name, value.clone(), false))
+            .chain(run_config.set.iter().map(|(name, text)| {
+                (format!("--set {}", clip(name)), name.as_str(), Value::String(text.clone()), true)
+            }))
+            .collect();
+        let root = &self.spec.config_schema;
+        let parameters = walk::parameters(root);
+        let allowed: Vec<&str> = parameters
+            .iter()
+            .filter(|(_, schema)| walk::flagged(root, schema, "x-backfill"))
+            .map(|(name, _)| *name)
+            .collect();
+        for (place, name, value, is_text) in items {
+            let known = parameters.iter().map(|(name, _)| *name);
+            if !known.clone().any(|known| known == name) {
+                let problem = Problem::new(place, format!("there is no parameter '{}'", clip(name)));
+                self.problems.push(match nearest(name, known) {
+                    Some(near) => problem.hint(format!("did you mean '{}'?", clip(near))),
+                    None => problem.hint(format!("a run may override {}", list(allowed.iter().copied()))),
+                });
+            } else if !allowed.contains(&name) {
+                let wrong = format!("a run may not override '{}'", clip(name));
+                let hint = match allowed.is_empty() {
+                    true => "the connector lets a run override none of its parameters".to_owned(),
+                    false => format!("it may override {}", list(allowed.iter().copied())),
+                };
+                self.problems.push(Problem::new(place, wrong).hint(hint).parameter(name));
+            } else if let Value::Object(parameters) = &mut self.value {
+                parameters.insert(name.to_owned(), value);
+                let at = value::step("", name);
+                let below = format!("{at}/");
+                for set in [&mut self.texts, &mut self.external, &mut self.failed] {
+                    set.retain(|other| *other != at && !other.starts_with(&below));
+                }
+                if is_text {
+                    self.texts.insert(at);
+                }
+                self.places.overridden.insert(name.to_owned(), place);
+            }
+        }
+    }
+
+    fn fill(&mut self) {
+        let root = &self.spec.config_schema;
+        let mut filler = Filler { root, texts: &self.texts, unknown: Vec::new() };
+        filler.fill(&[root], &mut self.value, "");
+        let unknown = filler.unknown;
+        for (at, key, known) in unknown {
+            if at.is_empty() && GENERIC_PARAMETERS.contains(&key.as_str()) {
+                let place = self.places.section.key(&key);
+                self.warnings.push(format!("{place}: the connector has no such parameter, it is left out"));
+                continue;
+            }
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            let problem = self.words(&BTreeSet::new()).unknown(&at, &key, &known);
+            self.problems.push(problem);
+        }
+    }
+
+    fn words<'b>(&'b self, hidden: &'b BTreeSet<String>) -> Words<'b> {
+        Words { schema: &self.spec.config_schema, value: &self.value, hidden, places: &self.places }
+    }
+
+    fn validate(&mut self, marked: &walk::Marked) {
+        let root = &self.spec.config_schema;
+        if !walk::affordable(root, root, Some(&self.value), &mut MAX_STEPS.clone()) {
+            let wrong = "the connector's schema takes too long to check against this configuration";
+            self.problems.push(Problem::new(&self.places.section, wrong));
+            return;
+        }
+        let validator = match self.spec.validator() {
+            Ok(validator) => validator,
+            Err(error) => {
+                let wrong = format!("the connector's schema cannot be used: {error}");
+                self.problems.push(Problem::new(&self.places.section, wrong));
+                return;
+            }
+        };
+        let hidden: BTreeSet<String> =
+            marked.texts.iter().chain(&marked.others).chain(&self.external).cloned().collect();
+        let mut problems = Vec::new();
+        for error in validator.iter_errors(&self.value).take(MOST_ERRORS) {
+            self.words(&hidden).tell(&error, &mut problems);
+        }
+        for at in &marked.others {
+            let place = self.places.place(&self.value, at);
+            let problem = Problem::new(place, "a secret must be a text").hint("put it in quotes");
+            problems.push(problem.parameter(parameter_name(&self.value, at)));
+        }
+        // A value that could not be had is not missing as well.
+        let failed: BTreeSet<String> =
+            self.failed.iter().map(|at| self.places.place(&self.value, at).to_string()).collect();
+        for problem in problems {
+            if !self.problems.contains(&problem) && !failed.contains(&problem.place) {
+                self.problems.push(problem);
+            }
+        }
+    }
+
+    /// OWOX trims texts. We keep them as they are, and say so.
+    fn warn_of_blanks(&mut self) {
+        let Value::Object(parameters) = &self.value else { return };
+        for (name, value) in parameters {
+            let padded = |text: &str| text.trim() != text && !text.trim().is_empty();
+            if value.as_str().is_some_and(padded) {
+                let place = self.places.place(&self.value, &value::step("", name));
+                self.warnings.push(format!("{place}: starts or ends with white space, which is kept"));
+            }
+        }
+    }
+
+    /// Placeholders for all secrets but those that are asked for and granted.
+    fn hide(&mut self, texts: &[String], revealed: &[String], secrets: &mut Secrets) {
+        let asked = &self.spec.plain_secrets;
+        for name in revealed.iter().filter(|name| !asked.contains(name)) {
+            let wrong = format!("the connector does not ask to see the secret '{}'", clip(name));
+            let hint = match asked.is_empty() {
+                true => "remove it: placeholders do for this connector".to_owned(),
+                false => format!("it asks for {}", list(asked.iter().map(String::as_str))),
+            };
+            self.problems.push(Problem::new("reveal secrets", wrong).hint(hint));
+        }
+        for at in texts {
+            let name = parameter_name(&self.value, at);
+            let (place, asks) = (self.places.place(&self.value, at), asked.contains(&name));
+            let Some(Value::String(text)) = self.value.pointer_mut(at) else { continue };
+            if asks && revealed.contains(&name) {
+                secrets.hide(text);
+            } else if asks {
+                secrets.hide(text);
+                let wrong = "the connector has to see the value of this secret, which is not granted";
+                let hint = format!(
+                    "if you trust it with the value, grant it: --reveal-secret {}",
+                    clip(&name)
+                );
+                self.problems.push(Problem::new(place, wrong).hint(hint).parameter(name).denied());
+            } else {
+                *text = secrets.add(&name, text).to_owned();
+            }
+        }
+    }
+}
+
+fn moved(at: &str, old: &str, new: &str) -> String {
+    match at.strip_prefix(old) {
+        Some(rest) if rest.is_empty() || rest.starts_with('/') => format!("{new}{rest}"),
+        _ => at.to_owned(),
+    }
+}
+
+fn guest_config(config: &Config, spec: &ConnectorSpec, parameters: &Value) -> String {
+    let parameters: Map<String, Value> = parameters
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.clone(), json!({ "value": value })))
+        .collect();
+    json!({
+        "name": config.name,
+        "source": {"name": config.source.name.as_ref().unwrap_or(&spec.name), "config": parameters},
+        "storage": {"name": config.storage.as_ref().map_or(DEFAULT_STORAGE, |storage| &storage.name)},
+    })
+    .to_string()
+}
+
+/// The run configuration as the guest sees it: values are those that were
+/// validated, so that secrets are placeholders here too.
+fn guest_run_config(run_config: &RunConfig, parameters: &Value, spec: &ConnectorSpec) -> RunConfig {
+    let mut guest = run_config.clone();
+    guest.set = BTreeMap::new();
+    let set = &run_config.set;
+    if run_config.run_type != RunType::Custom {
+        let names = run_config.items().map(|(_, name, _)| name).filter(|name| !set.contains_key(*name));
+        let names = names.chain(set.keys().map(String::as_str));
+        let items = names.filter_map(|name| Some(item(name, parameters.get(name)?.clone())));
+        guest.data = items.collect();
+        return guest;
+    }
+    let mut items = match std::mem::take(&mut guest.data) {
+        Value::Null => Vec::new(),
+        Value::Array(items) => items,
+        other => {
+            guest.data = other;
+            return guest;
+        }
+    };
+    items.retain(|item| {
+        !item.get("configField").and_then(Value::as_str).is_some_and(|name| set.contains_key(name))
+    });
+    for (name, text) in set {
+        let schemas = walk::at(&spec.config_schema, parameters, &value::step("", name));
+        items.push(item(name, walk::typed(&spec.config_schema, &schemas, text)));
+    }
+    guest.data = Value::Array(items);
+    guest
+}

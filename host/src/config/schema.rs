@@ -1,0 +1,181 @@
+//! JSON Schemas of the files, for editors and for `ow-host schema`.
+
+use schemars::JsonSchema as _;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::file::LEGACY_SOURCE;
+use super::run_config::RunType;
+use crate::sandbox::{LimitOverrides, Mount, Origin};
+
+const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
+
+/// The JSON Schema of the configuration file.
+#[must_use]
+pub fn config_schema() -> Value {
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let origin = generator.subschema_for::<Origin>().to_value();
+    let mount = generator.subschema_for::<Mount>().to_value();
+    let limits = LimitOverrides::json_schema(&mut generator).to_value();
+    let mut defs = generator.take_definitions(true);
+    defs.insert("Source".into(), section("The connector and its parameters.", &["config"]));
+    defs.insert("Storage".into(), section("Where rows and state go. Without it: SQLite, 'ow.db'.", &["name"]));
+    defs.insert("Sandbox".into(), sandbox(&origin, &mount, &limits));
+    defs.insert("Parameters".into(), parameters());
+    let text = |words: &str| json!({"type": ["string", "null"], "pattern": "\\S", "description": words});
+    json!({
+        "$schema": DRAFT,
+        "title": "ow-host configuration",
+        "description": "What an ow-host run does: a connector, its parameters, the storage, and what the connector may do.",
+        "type": "object",
+        "properties": {
+            "$schema": text("The schema of this file, for editors."),
+            "datamartId": {
+                "type": ["string", "null"], "pattern": NAME, "maxLength": 255,
+                "description": "What rows and state belong to. Without it: 'name'.",
+            },
+            "name": {
+                "type": "string", "pattern": NAME, "maxLength": 255,
+                "description": "The configuration's name.", "examples": ["holidays-ch"],
+            },
+            "description": text("For people."),
+            "source": {"$ref": "#/$defs/Source"},
+            LEGACY_SOURCE: {"$ref": "#/$defs/Source", "deprecated": true, "description": "The old name of 'source'."},
+            "storage": {"$ref": "#/$defs/Storage"},
+            "sandbox": {"$ref": "#/$defs/Sandbox"},
+            "connector": connector(),
+        },
+        "required": ["name"],
+        "oneOf": [{"required": ["source"]}, {"required": [LEGACY_SOURCE]}],
+        "additionalProperties": false,
+        "$defs": defs,
+        "examples": [example()],
+    })
+}
+
+/// A name on one line that is not blank.
+const NAME: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\s\\u0000-\\u001f\\u007f-\\u009f][^\\u0000-\\u001f\\u007f-\\u009f]*$";
+
+/// The JSON Schema of the run configuration file.
+#[must_use]
+pub fn run_config_schema() -> Value {
+    let item = json!({
+        "type": "object",
+        "properties": {
+            "configField": {"type": "string", "description": "The parameter that this run overrides."},
+            "value": {"not": {"type": "null"}, "description": "Its value for this run."},
+        },
+        "required": ["configField", "value"],
+        "additionalProperties": false,
+    });
+    let names = RunType::ALL.map(RunType::name);
+    json!({
+        "$schema": DRAFT,
+        "title": "ow-host run configuration",
+        "description": "What kind of run it is, what it overrides, and the state that it starts from.",
+        "type": "object",
+        "properties": {
+            "type": {"enum": names, "default": RunType::default().name(), "description": "The kind of run."},
+            "data": {"description": "Overridden parameters; any JSON in a CUSTOM run."},
+            "state": {
+                "type": ["object", "null"],
+                "description": "The state to start from in place of the stored one.",
+            },
+        },
+        "if": {"properties": {"type": {"const": RunType::Custom.name()}}, "required": ["type"]},
+        "else": {"properties": {"data": {"type": ["array", "null"], "items": item}}},
+        "additionalProperties": false,
+        "examples": [{
+            "type": RunType::ManualBackfill.name(),
+            "data": [{"configField": "StartDate", "value": "2024-01-01"}],
+        }],
+    })
+}
+
+fn section(description: &str, required: &[&str]) -> Value {
+    let name_type = if required.contains(&"name") { json!("string") } else { json!(["string", "null"]) };
+    json!({
+        "type": "object",
+        "description": description,
+        "properties": {
+            "name": {"type": name_type, "pattern": "\\S", "description": "Its name."},
+            "config": {"$ref": "#/$defs/Parameters"},
+        },
+        "required": required,
+        "additionalProperties": false,
+    })
+}
+
+fn parameters() -> Value {
+    json!({
+        "type": "object",
+        "description": "Parameters by name. A value stands as it is, as {\"value\": …}, or comes from an environment variable or a file.",
+        "additionalProperties": true,
+        "examples": [{"Country": {"value": "CH"}, "Token": {"env": "TOKEN"}, "Key": {"file": "key.json"}}],
+    })
+}
+
+fn sandbox(origin: &Value, mount: &Value, limits: &Value) -> Value {
+    let mut properties: Map<String, Value> =
+        limits.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
+    let list = |item: &Value, words: &str| json!({"type": ["array", "null"], "items": item, "description": words});
+    let text = json!({"type": "string", "pattern": "\\S"});
+    properties.insert(
+        "allow_net".into(),
+        json!({
+            "anyOf": [list(origin, "Several."), origin],
+            "description": "HTTP origins that the connector may call.",
+            "examples": [["https://api.example.com", "*.example.com"]],
+        }),
+    );
+    properties.insert(
+        "allow_requested".into(),
+        json!({"type": ["boolean", "null"], "description": "Grants every origin that the connector asks for."}),
+    );
+    properties.insert(
+        "mounts".into(),
+        list(mount, "Folders that the connector sees; relative ones start at the folder of this file."),
+    );
+    properties.insert("reveal_secrets".into(), list(&text, "Secret parameters that the connector gets in clear."));
+    properties.insert(
+        "ca_file".into(),
+        json!({
+            "type": ["string", "null"], "pattern": "\\S",
+            "description": "Certificates (PEM) to trust beside the system's.",
+        }),
+    );
+    json!({
+        "type": "object",
+        "description": "What the connector may do, and its limits. Everything else is denied.",
+        "properties": properties,
+        "additionalProperties": false,
+    })
+}
+
+fn connector() -> Value {
+    json!({
+        "type": "object",
+        "description": "The component that runs.",
+        "properties": {
+            "path": {
+                "type": "string", "pattern": "\\S",
+                "description": "The file; a relative one starts at the folder of this file.",
+            },
+            "sha256": {
+                "type": ["string", "null"], "pattern": "^[0-9A-Fa-f]{64}$",
+                "description": "Its SHA-256. Another file is not run.",
+            },
+        },
+        "required": ["path"],
+        "additionalProperties": false,
+    })
+}
+
+fn example() -> Value {
+    json!({
+        "name": "holidays-ch",
+        "source": {"name": "OpenHolidays", "config": {"countryIsoCode": {"value": "CH"}}},
+        "storage": {"name": "Sqlite", "config": {"Path": {"value": "ow.db"}}},
+        "sandbox": {"allow_net": ["https://openholidaysapi.org"], "memory": "64MiB"},
+    })
+}

@@ -1,0 +1,255 @@
+//! What a connector says of itself, checked before anybody relies on it.
+
+use serde_json::{Map, Value};
+
+use super::problem::{Place, Problem, clip, list, nearest};
+use super::walk;
+use crate::sandbox::Origin;
+
+/// The longest `config-schema`: a connector with thousands of parameters needs
+/// a tenth of it.
+pub const MAX_SCHEMA_BYTES: usize = 1 << 20;
+
+/// Steps that validating may cost; a large configuration takes thousands.
+pub(crate) const MAX_STEPS: usize = 2_000_000;
+
+/// The largest compiled regular expression.
+const MAX_PATTERN_BYTES: usize = 1 << 20;
+
+/// The most origins or secrets that a connector asks for.
+const MAX_REQUESTS: usize = 1_000;
+
+/// What a connector says of itself: the WIT package's `connector-spec`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ConnectorSpec {
+    /// Its short name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its name for people.
+    pub title: String,
+    /// One paragraph for people.
+    pub description: String,
+    /// Where its documentation stands.
+    pub documentation_url: Option<String>,
+    /// JSON Schema (2020-12) of its parameters.
+    pub config_schema: Value,
+    /// The HTTP origins that it needs.
+    pub network: Vec<String>,
+    /// The secret parameters that it must see in clear.
+    pub plain_secrets: Vec<String>,
+}
+
+impl ConnectorSpec {
+    /// The schema of a connector from the text that it hands over.
+    pub fn parse_schema(text: &str) -> Result<Value, String> {
+        if text.len() > MAX_SCHEMA_BYTES {
+            return Err(format!("config-schema has {} bytes, {MAX_SCHEMA_BYTES} are the most", text.len()));
+        }
+        let problems = match super::json::parse(text) {
+            Ok(value) => return Ok(value),
+            Err(problems) => problems,
+        };
+        let first = problems.first().map(ToString::to_string).unwrap_or_default();
+        Err(format!("config-schema is no JSON: {first}"))
+    }
+
+    /// The problems of the spec itself; the connector's author has to solve
+    /// them. Nothing is fetched and no file is read.
+    #[must_use]
+    pub fn check(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(plain) {
+            let wrong = format!("'{}' is no name", clip(&self.name));
+            problems.push(Problem::new("name", wrong).hint("1 to 64 letters, digits, '-', '_' and '.'"));
+        }
+        if !is_semantic_version(&self.version) {
+            let wrong = format!("'{}' is no version", clip(&self.version));
+            problems.push(Problem::new("version", wrong).hint("write it as 1.2.3"));
+        }
+        for (place, text, most) in [("title", &self.title, 200), ("description", &self.description, 10_000)] {
+            if text.chars().count() > most {
+                problems.push(Problem::new(place, format!("has more than {most} characters")));
+            }
+        }
+        if let Some(url) = &self.documentation_url {
+            let web = url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+            if !web {
+                let wrong = format!("'{}' is no web address", clip(url));
+                problems.push(Problem::new("documentation-url", wrong).hint("write https://…"));
+            }
+        }
+        self.check_network(&mut problems);
+        if check_schema(&self.config_schema, &mut problems) {
+            self.check_secrets(&mut problems);
+        }
+        problems
+    }
+
+    fn check_network(&self, problems: &mut Vec<Problem>) {
+        if self.network.len() > MAX_REQUESTS {
+            problems.push(Problem::new("network", format!("asks for more than {MAX_REQUESTS} origins")));
+            return;
+        }
+        for (index, origin) in self.network.iter().enumerate() {
+            if let Err(error) = origin.parse::<Origin>() {
+                problems.push(Problem::new(Place::of("network").index(index), clip(&error)));
+            }
+        }
+    }
+
+    fn check_secrets(&self, problems: &mut Vec<Problem>) {
+        if self.plain_secrets.len() > MAX_REQUESTS {
+            problems.push(Problem::new("plain-secrets", format!("names more than {MAX_REQUESTS} parameters")));
+            return;
+        }
+        let parameters = walk::parameters(&self.config_schema);
+        for (index, name) in self.plain_secrets.iter().enumerate() {
+            let top = name.split('.').next().unwrap_or(name);
+            if parameters.iter().any(|(known, _)| *known == top) {
+                continue;
+            }
+            let known = parameters.iter().map(|(name, _)| *name);
+            let problem = Problem::new(
+                Place::of("plain-secrets").index(index),
+                format!("there is no parameter '{}'", clip(name)),
+            );
+            problems.push(match nearest(name, known.clone()) {
+                Some(near) => problem.hint(format!("did you mean '{near}'?")),
+                None => problem.hint(format!("the parameters are {}", list(known))),
+            });
+        }
+    }
+
+    /// The validator of the parameters.
+    pub(crate) fn validator(&self) -> Result<jsonschema::Validator, String> {
+        validator(&self.config_schema)
+    }
+}
+
+/// Compiles a schema. Regular expressions take linear time, formats count,
+/// references are resolved inside the schema alone.
+pub(crate) fn validator(schema: &Value) -> Result<jsonschema::Validator, String> {
+    let patterns = jsonschema::PatternOptions::regex().size_limit(MAX_PATTERN_BYTES);
+    jsonschema::options()
+        .with_draft(jsonschema::Draft::Draft202012)
+        .offline()
+        .with_pattern_options(patterns)
+        .should_validate_formats(true)
+        .should_ignore_unknown_formats(true)
+        .build(schema)
+        .map_err(|error| format!("{}: {}", clip(error.instance_path().as_str()), clip(&error.to_string())))
+}
+
+fn check_schema(schema: &Value, problems: &mut Vec<Problem>) -> bool {
+    let place = Place::of("config-schema");
+    let before = problems.len();
+    let Value::Object(object) = schema else {
+        problems.push(Problem::new(place, "is no JSON Schema of an object").hint("write {\"type\": \"object\"}"));
+        return false;
+    };
+    if object.get("type").is_some_and(|word| word != "object") {
+        problems.push(Problem::new(place.key("type"), "parameters are an object").hint("write \"object\""));
+    }
+    if let Some(draft) = object.get("$schema")
+        && !draft.as_str().is_some_and(|draft| draft.trim_end_matches('#').ends_with("draft/2020-12/schema"))
+    {
+        let hint = "write https://json-schema.org/draft/2020-12/schema";
+        problems.push(Problem::new(place.key("$schema"), "only draft 2020-12 is supported").hint(hint));
+    }
+    if serde_json::to_string(schema).map_or(0, |text| text.len()) > MAX_SCHEMA_BYTES {
+        problems.push(Problem::new(&place, format!("has more than {MAX_SCHEMA_BYTES} bytes")));
+    }
+    check_words(schema, object, &place, problems);
+    if problems.len() == before {
+        let mut fuel = MAX_STEPS;
+        if !affordable_everywhere(schema, schema, &mut fuel) {
+            problems.push(Problem::new(&place, "its subschemas refer to each other too often"));
+        } else if let Err(error) = validator(schema) {
+            problems.push(Problem::new(&place, format!("is no valid JSON Schema: {error}")));
+        }
+    }
+    problems.len() == before
+}
+
+/// Words whose value is data, not a schema.
+const DATA_WORDS: [&str; 5] = ["default", "const", "enum", "examples", "required"];
+
+/// Words whose value maps names to schemas.
+const NAMED_WORDS: [&str; 5] = ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
+
+/// The subschemas right below a schema.
+fn below(schema: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    schema.iter().filter(|(word, _)| !DATA_WORDS.contains(&word.as_str())).flat_map(|(word, value)| {
+        let named = NAMED_WORDS.contains(&word.as_str());
+        let values: Vec<&Value> = match value {
+            Value::Object(named_schemas) if named => named_schemas.values().collect(),
+            Value::Array(list) => list.iter().collect(),
+            other => vec![other],
+        };
+        values.into_iter().map(move |value| (word, value))
+    })
+}
+
+/// Words that would reach outside the schema or that secrets cannot follow.
+fn check_words(root: &Value, schema: &Map<String, Value>, place: &Place, problems: &mut Vec<Problem>) {
+    for (word, value) in schema {
+        let wrong = match (word.as_str(), value) {
+            ("$ref", Value::String(to)) if !(to == "#" || to.starts_with("#/")) => {
+                format!("'{}' is not inside the schema", clip(to))
+            }
+            ("$ref", Value::String(to)) if root.pointer(to.trim_start_matches('#')).is_none() => {
+                format!("there is no '{}'", clip(to))
+            }
+            ("$dynamicRef" | "$recursiveRef" | "$id" | "$vocabulary", _) => "is not supported".to_owned(),
+            ("writeOnly", Value::Bool(true)) if !text_like(schema.get("type")) => {
+                "only texts, and lists and objects of texts, can be secret".to_owned()
+            }
+            _ => continue,
+        };
+        problems.push(Problem::new(place.key(word), wrong).hint("use '#/$defs/…' and plain types"));
+    }
+    for (word, value) in below(schema) {
+        if let Value::Object(schema) = value {
+            check_words(root, schema, &place.key(word), problems);
+        }
+    }
+}
+
+fn text_like(word: Option<&Value>) -> bool {
+    let usable = |name: &Value| !matches!(name.as_str(), Some("number" | "integer" | "boolean"));
+    match word {
+        Some(Value::Array(names)) => names.iter().all(usable),
+        Some(name) => usable(name),
+        None => true,
+    }
+}
+
+fn affordable_everywhere(root: &Value, schema: &Value, fuel: &mut usize) -> bool {
+    let Value::Object(object) = schema else { return true };
+    walk::affordable(root, schema, None, fuel)
+        && below(object).all(|(_, schema)| affordable_everywhere(root, schema, fuel))
+}
+
+/// `1.2.3`, with `-pre.1` and `+build` behind it.
+fn is_semantic_version(text: &str) -> bool {
+    let (text, build) = text.split_once('+').map_or((text, None), |(text, build)| (text, Some(build)));
+    let (core, pre) = text.split_once('-').map_or((text, None), |(core, pre)| (core, Some(pre)));
+    let number = |part: &str| {
+        !part.is_empty()
+            && part.len() <= 20
+            && part.bytes().all(|b| b.is_ascii_digit())
+            && (part == "0" || !part.starts_with('0'))
+    };
+    let words = |text: &str| {
+        text.len() <= 128
+            && text.split('.').all(|part| {
+                !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            })
+    };
+    core.split('.').count() == 3
+        && core.split('.').all(number)
+        && pre.is_none_or(words)
+        && build.is_none_or(words)
+}
