@@ -19,4 +19,4 @@ pub mod sandbox;
 pub mod storage;
 
 pub use failure::{Failure, FailureClass};
-
+pub use run::{Runner, RunnerOptions};

@@ -12,7 +12,7 @@ wasmtime::component::bindgen!({
     inline: "
         package ow:host;
 
-        world host {
+        world host-side {
             import ow:connector/storage@0.1.0;
             import ow:connector/state@0.1.0;
             import ow:connector/report@0.1.0;
@@ -20,7 +20,7 @@ wasmtime::component::bindgen!({
         }
     ",
     path: "../wit",
-    world: "ow:host/host",
+    world: "ow:host/host-side",
     imports: {
         default: trappable,
         "ow:connector/storage@0.1.0.open": async | trappable,

@@ -16,7 +16,7 @@ pub const DECIMAL_DIGITS: u8 = 38;
 const DESCRIPTION_BYTES: usize = 1024;
 
 /// The table of a stream, if the stream is sound.
-pub(super) fn table(stream: wit::Stream, limits: &Limits) -> Result<TableSchema, Error> {
+pub(crate) fn table(stream: wit::Stream, limits: &Limits) -> Result<TableSchema, Error> {
     check_name("a stream", &stream.name)?;
     let of = format!("the stream '{}'", stream.name);
     if stream.fields.is_empty() {

@@ -15,7 +15,8 @@ mod signals;
 use self::args::{Cache as CacheCommand, Cli, Command, ConfigFile, RunFlags, Schema, State, Target};
 use self::output::Printer;
 use crate::cancel::Cancel;
-use crate::config::{Config, RunConfig, config_schema, run_config_schema};
+use crate::config::schema::{config_schema, run_config_schema};
+use crate::config::{Config, RunConfig};
 use crate::failure::{Failure, FailureClass};
 use crate::run::{CacheOption, ComponentSource, Runner, RunnerOptions, state};
 use crate::sandbox::{Cache, limits};
@@ -198,7 +199,7 @@ fn load_config(args: &ConfigFile) -> Result<Config, Failure> {
 fn load_run_config(flags: &RunFlags) -> Result<RunConfig, Failure> {
     let base = flags.run_config.as_deref().map(RunConfig::load).transpose()?;
     let state = flags.state.as_ref().map(load_state).transpose()?;
-    Ok(base.unwrap_or_default().with_overrides(flags.run_type, &flags.set, state)?)
+    Ok(RunConfig::with_overrides(base, flags.run_type, &flags.set, state)?)
 }
 
 fn load_state(path: &PathBuf) -> Result<Map<String, Value>, Failure> {

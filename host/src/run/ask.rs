@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::observe::Observer;
 use super::prepare::Prepared;
 use super::{RunnerOptions, describe_limits};
-use crate::bridge::bindings::Host as Bindings;
+use crate::bridge::bindings::HostSide as Bindings;
 use crate::bridge::bindings::exports::ow::connector::connector::ConnectorSpec as WitSpec;
 use crate::bridge::bindings::ow::connector::types::{Error, ErrorKind, Stream};
 use crate::bridge::state::RunState;
@@ -75,7 +75,7 @@ impl Session {
                 .with_hint("build it again against the WIT package `ow:connector` of this version")
         })?;
         let mut guest = Guest::new(engine, options, &channels.control, &channels.log, http, bridge)?;
-        let indices = crate::bridge::bindings::HostPre::new(linked);
+        let indices = crate::bridge::bindings::HostSidePre::new(linked);
         let pre = indices.map_err(|error| {
             Failure::new(FailureClass::Component, format!("{}: {error:#}", component.name))
                 .with_hint("build it again against the WIT package `ow:connector` of this version")
@@ -170,7 +170,7 @@ pub(super) async fn describe(
 
 /// A session with the run's configuration and grants, but without storage.
 async fn configured(options: &RunnerOptions, prepared: &Prepared) -> Result<Session, Failure> {
-    let secrets = Arc::new(prepared.resolved.secrets.clone());
+    let secrets = Arc::clone(&prepared.secrets);
     let limits = prepared.grants.limits.clone();
     let log = RunLog::new(options.events.clone(), Arc::clone(&secrets), &limits);
     let channels = Channels::new(limits, options.cancel.clone(), log);
@@ -209,7 +209,7 @@ fn to_tables(streams: Vec<Stream>, limits: &Limits) -> Result<Vec<TableSchema>, 
 }
 
 fn connector_failure(prepared: &Prepared, error: Error) -> Failure {
-    let secrets = &prepared.resolved.secrets;
+    let secrets = &prepared.secrets;
     let clean = |text: &str| secrets.redact(&crate::report::text::plain(&secrets.redact(text))).into_owned();
     failure_of(error, false, clean)
 }

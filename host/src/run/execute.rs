@@ -77,7 +77,7 @@ fn millis(duration: Duration) -> u64 {
 
 /// From the storage to the summary.
 async fn execute(options: &RunnerOptions, prepared: Prepared, report: &mut RunReport) -> Result<(), Failure> {
-    let secrets = Arc::new(prepared.resolved.secrets.clone());
+    let secrets = Arc::clone(&prepared.secrets);
     let limits = prepared.grants.limits.clone();
     let log = RunLog::new(options.events.clone(), Arc::clone(&secrets), &limits);
     let channels = Channels::new(limits, options.cancel.clone(), Arc::clone(&log));
@@ -113,7 +113,7 @@ async fn execute(options: &RunnerOptions, prepared: Prepared, report: &mut RunRe
     let (result, changes) = call(&prepared, &channels, &start, http, bridge, &report.run_id).await;
     drop(telling);
     let result = end(&storage, &channels, result, changes).await;
-    summarize(&channels, report, &result);
+    summarize(&channels, report);
     result
 }
 
@@ -138,7 +138,7 @@ async fn open_storage(
         let state = storage.state()?;
         Ok((storage, description, state))
     });
-    let secrets = &prepared.resolved.secrets;
+    let secrets = &prepared.secrets;
     let (storage, description, state) = opened.await?.map_err(|error| storage_failure(&error, &|text| secrets.redact(text).into_owned()))?;
     report.storage = description;
     let handle = StorageHandle::start(storage).map_err(|error| storage_failure(&error, &str::to_owned))?;
@@ -247,7 +247,7 @@ pub(super) fn storage_failure(error: &StorageError, clean: &dyn Fn(&str) -> Stri
     }
 }
 
-fn summarize(channels: &Channels, report: &mut RunReport, _: &Result<(), Failure>) {
+fn summarize(channels: &Channels, report: &mut RunReport) {
     let stats = &channels.stats;
     report.streams = stats.streams();
     report.commits = stats.commits();

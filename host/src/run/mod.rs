@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cancel::Cancel;
-use crate::config::{Config, ConfigProblems, ConnectorSpec, RunConfig, SandboxFlags};
+use crate::config::{Config, ConnectorSpec, RunConfig, SandboxFlags};
 use crate::failure::{Failure, FailureClass};
 use crate::report::{RunReport, Sink};
 use crate::sandbox::{Cache, Component, ComponentFile, FileKind, Limits};
@@ -269,12 +269,6 @@ impl CacheOption {
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
     let task = tokio::task::spawn_blocking(work).await;
     task.map_err(|error| Failure::new(FailureClass::Internal, format!("the host failed: {error}")))
-}
-
-impl From<&ConfigProblems> for Failure {
-    fn from(problems: &ConfigProblems) -> Self {
-        problems.clone().into()
-    }
 }
 
 /// Limits for asking a component about itself: it gets no configuration, so

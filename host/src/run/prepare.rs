@@ -2,11 +2,13 @@
 //! configuration that the guest sees. Nothing is opened or reached yet.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::{ComponentSource, Compiled, RunnerOptions, ask, blocking, config_failure};
-use crate::config::{Config, ConnectorSpec, Resolved, RunConfig, SandboxGrants, resolve, resolve_storage};
+use crate::config::resolve::{DEFAULT_STORAGE, storage_parameters};
+use crate::config::{Config, ConnectorSpec, Resolved, RunConfig, SandboxGrants, Secrets, resolve};
 use crate::failure::Failure;
 use crate::sandbox::{ByteSize, Component, ComponentFile, Limits, Origin};
 use crate::storage::registry;
@@ -19,6 +21,7 @@ pub(super) struct Prepared {
     pub(super) component: Component,
     pub(super) spec: ConnectorSpec,
     pub(super) resolved: Resolved,
+    pub(super) secrets: Arc<Secrets>,
     pub(super) grants: SandboxGrants,
     pub(super) storage: StorageChoice,
     pub(super) run_config: RunConfig,
@@ -39,17 +42,17 @@ pub(super) struct StorageChoice {
 impl StorageChoice {
     /// The storage of a configuration; `None` in `config.storage` is a database
     /// in the current folder.
-    pub(super) fn of(config: &Config, options: &RunnerOptions) -> Result<(Self, crate::config::Secrets), Failure> {
+    pub(super) fn of(config: &Config, options: &RunnerOptions, secrets: &mut Secrets) -> Result<Self, Failure> {
         let Some(storage) = &config.storage else {
             let parameters = Map::from_iter([("Path".to_owned(), Value::from(DEFAULT_DATABASE))]);
-            let choice = Self { name: "Sqlite".to_owned(), parameters, base_dir: PathBuf::from("."), is_default: true };
-            return Ok((choice, crate::config::Secrets::new()));
+            let name = DEFAULT_STORAGE.to_owned();
+            return Ok(Self { name, parameters, base_dir: PathBuf::from("."), is_default: true });
         };
         let name = registry::canonical_name(&storage.name)
             .map_err(|error| config_failure(format!("storage.name: {error}")))?
             .to_owned();
-        let (parameters, secrets) = resolve_storage(config, &|name| options.lookup(name))?;
-        Ok((Self { name, parameters, base_dir: config.base_dir.clone(), is_default: false }, secrets))
+        let parameters = storage_parameters(config, &|name| options.lookup(name), secrets)?;
+        Ok(Self { name, parameters, base_dir: config.base_dir.clone(), is_default: false })
     }
 
     /// Checks the parameters without opening anything.
@@ -117,12 +120,12 @@ pub(super) async fn prepare(
     let spec = ask::spec(&component).await?;
     let environment = |name: &str| options.lookup(name);
     let mut resolved = resolve(&config, &run_config, &spec, &environment, &grants.reveal_secrets)?;
-    let (storage, storage_secrets) = StorageChoice::of(&config, options)?;
-    resolved.secrets.extend(storage_secrets);
+    let storage = StorageChoice::of(&config, options, &mut resolved.secrets)?;
+    let secrets = Arc::new(std::mem::take(&mut resolved.secrets));
     let mut warnings = config.warnings.clone();
     warnings.append(&mut resolved.warnings);
     warnings.extend(cache_note.map(|note| format!("the compiled component could not be kept: {note}")));
-    Ok(Prepared { component, spec, resolved, grants, storage, run_config, data_mart_id, warnings })
+    Ok(Prepared { component, spec, resolved, secrets, grants, storage, run_config, data_mart_id, warnings })
 }
 
 /// Reads the component's file.

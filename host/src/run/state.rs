@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::execute::storage_failure;
 use super::prepare::StorageChoice;
 use super::{RunnerOptions, blocking};
-use crate::config::Config;
+use crate::config::{Config, Secrets};
 use crate::failure::Failure;
 use crate::storage::{Outcome, RunInfo, StateChanges, StorageError, registry};
 
@@ -16,7 +16,8 @@ use crate::storage::{Outcome, RunInfo, StateChanges, StorageError, registry};
 /// If the storage cannot be read.
 pub async fn show(options: &RunnerOptions, config: &Config) -> Result<BTreeMap<String, String>, Failure> {
     let data_mart_id = config.data_mart_id(options.data_mart_id.as_deref())?;
-    let (choice, secrets) = StorageChoice::of(config, options)?;
+    let mut secrets = Secrets::new();
+    let choice = StorageChoice::of(config, options, &mut secrets)?;
     choice.validate()?;
     let read =
         move || registry::read_state(&choice.name, &choice.parameters, &choice.base_dir, &data_mart_id);
@@ -32,7 +33,8 @@ pub async fn show(options: &RunnerOptions, config: &Config) -> Result<BTreeMap<S
 /// fails.
 pub async fn reset(options: &RunnerOptions, config: &Config, keys: Vec<String>) -> Result<Vec<String>, Failure> {
     let data_mart_id = config.data_mart_id(options.data_mart_id.as_deref())?;
-    let (choice, secrets) = StorageChoice::of(config, options)?;
+    let mut secrets = Secrets::new();
+    let choice = StorageChoice::of(config, options, &mut secrets)?;
     choice.validate()?;
     let info = RunInfo {
         data_mart_id,
