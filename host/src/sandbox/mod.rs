@@ -6,7 +6,7 @@ pub mod limits;
 pub mod mount;
 pub mod units;
 
-pub use http::origin::Origin;
+pub use http::{HttpClient, HttpGate, HttpObserver, HttpState, Origin};
 pub use limits::{LimitOverrides, Limits};
 pub use mount::Mount;
 pub use units::{ByteSize, Duration};

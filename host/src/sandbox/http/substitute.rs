@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use base64::engine::{DecodePaddingMode, Engine};
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
