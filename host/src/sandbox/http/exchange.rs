@@ -1,0 +1,109 @@
+//! One request and its answer, as the observer of the run hears of it.
+
+use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
+
+use http::Method;
+use tokio::time::Instant;
+
+use super::fault::Fault;
+use crate::report::Denied;
+
+/// A longer method is cut in messages.
+const METHOD_SHOWN: usize = 16;
+
+/// Hears what a run does over HTTP. Called from the tasks that move the bytes:
+/// must not block.
+///
+/// Messages contain no path, query, header or body; the values of secrets can
+/// still be in what a server or a library says, so redact them.
+pub trait HttpObserver: Send + Sync {
+    /// A request is sent.
+    fn request(&self);
+    /// Bytes of a request's body came from the guest.
+    fn sent(&self, bytes: u64);
+    /// Bytes of an answer's body, decompressed, went to the guest.
+    fn received(&self, bytes: u64);
+    /// A request was refused.
+    fn denied(&self, denied: Denied);
+    /// A request failed, such as `GET https://api.example.com/…: connection refused`.
+    fn failed(&self, message: &str);
+    /// A request failed for a limit, which is named by its key.
+    fn limit_reached(&self, limit: &'static str, message: &str) {
+        let _ = limit;
+        self.failed(message);
+    }
+}
+
+/// One request and its answer.
+pub(crate) struct Exchange {
+    pub(crate) observer: Arc<dyn HttpObserver>,
+    /// Method and origin.
+    attempt: String,
+    upload: Mutex<Upload>,
+}
+
+struct Upload {
+    last_progress: Instant,
+    fault: Option<Fault>,
+}
+
+impl Exchange {
+    pub(crate) fn new(observer: Arc<dyn HttpObserver>, method: &Method, target: &str) -> Self {
+        let method = method.as_str();
+        let method = method.get(..METHOD_SHOWN).unwrap_or(method);
+        Self {
+            observer,
+            attempt: format!("{method} {target}"),
+            upload: Mutex::new(Upload { last_progress: Instant::now(), fault: None }),
+        }
+    }
+
+    /// What was tried.
+    pub(crate) fn attempt(&self) -> &str {
+        &self.attempt
+    }
+
+    /// Tells the observer.
+    pub(crate) fn report(&self, fault: &Fault) {
+        if let Some(denied) = &fault.denied {
+            self.observer.denied(Denied { attempt: self.attempt.clone(), ..denied.clone() });
+            return;
+        }
+        let message = format!("{}/…: {}", self.attempt, fault.message);
+        match fault.limit {
+            Some(limit) => self.observer.limit_reached(limit, &message),
+            None => self.observer.failed(&message),
+        }
+    }
+
+    /// The guest gave a piece of the request's body.
+    pub(crate) fn progressed(&self, bytes: usize) {
+        self.observer.sent(bytes as u64);
+        self.upload().last_progress = Instant::now();
+    }
+
+    /// When the request's body, or its connection, last got on.
+    pub(crate) fn last_progress(&self) -> Instant {
+        self.upload().last_progress
+    }
+
+    /// The time starts anew.
+    pub(crate) fn restart(&self) {
+        self.upload().last_progress = Instant::now();
+    }
+
+    /// Keeps what was wrong with the request's body: HTTP/2 loses it.
+    pub(crate) fn upload_failed(&self, fault: Fault) {
+        self.upload().fault.get_or_insert(fault);
+    }
+
+    /// What was wrong with the request's body.
+    pub(crate) fn upload_fault(&self) -> Option<Fault> {
+        self.upload().fault.clone()
+    }
+
+    fn upload(&self) -> std::sync::MutexGuard<'_, Upload> {
+        self.upload.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
