@@ -1,0 +1,141 @@
+//! What a guest sees of the file system: its scratch folder and the mounts.
+
+use e2e::Lab;
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+fn step(behaviour: &str, path: &str) -> Value {
+    json!({ "Behaviour": behaviour, "Path": path })
+}
+
+fn with(behaviour: &str, path: &str, name: &str, value: &str) -> Value {
+    json!({ "Behaviour": behaviour, "Path": path, name: value })
+}
+
+#[test]
+fn a_mount_is_read_only_unless_it_says_otherwise() {
+    let lab = Lab::new();
+    lab.write("in/greeting.txt", "hello");
+    let steps = || {
+        json!([
+            step("list", "/in"),
+            step("read", "/in/greeting.txt"),
+            with("save", "/in/greeting.txt", "Text", "changed"),
+            with("save", "/in/new.txt", "Text", "new"),
+            with("append_file", "/in/greeting.txt", "Text", "!"),
+            step("truncate", "/in/greeting.txt"),
+            with("rename", "/in/greeting.txt", "To", "/in/other.txt"),
+            with("link", "/in/greeting.txt", "To", "/in/linked.txt"),
+            with("symlink", "/in/pointer", "To", "greeting.txt"),
+            step("folder", "/in/folder"),
+            step("delete", "/in/greeting.txt"),
+        ])
+    };
+    lab.script(steps(), &["--mount", "in:/in"]).expect_success();
+    assert_snapshot!(lab.seen(), @"");
+    assert_eq!(lab.read("in/greeting.txt"), "hello");
+    assert_eq!(lab.path("in").read_dir().unwrap().count(), 1);
+
+    let lab = Lab::new();
+    lab.write("in/greeting.txt", "hello");
+    lab.script(steps(), &["--mount", "in:/in:rw"]).expect_success();
+    assert_snapshot!(lab.seen(), @"");
+    assert_eq!(lab.read("in/new.txt"), "new");
+}
+
+#[test]
+fn nothing_leads_out_of_a_mount() {
+    let lab = Lab::new();
+    lab.write("in/inside.txt", "inside");
+    lab.write("secret.txt", "outside");
+    std::os::unix::fs::symlink("../secret.txt", lab.path("in/relative")).unwrap();
+    std::os::unix::fs::symlink(lab.path("secret.txt"), lab.path("in/absolute")).unwrap();
+    std::os::unix::fs::symlink("..", lab.path("in/up")).unwrap();
+    let steps = json!([
+        step("read", "/in/relative"),
+        step("read", "/in/absolute"),
+        step("read", "/in/up/secret.txt"),
+        step("read", "/in/../secret.txt"),
+        step("read", "/in/./inside.txt"),
+        step("read", "/in/\u{0}/inside.txt"),
+        step("read", "/etc/passwd"),
+        step("read", "/proc/self/environ"),
+        step("read", "/../../../etc/passwd"),
+        step("list", "/"),
+        step("list", "."),
+        with("symlink", "/work/etc", "To", "/etc"),
+        with("symlink", "/work/up", "To", "../../../../../../../../etc"),
+        step("read", "/work/up/passwd"),
+        step("read", "/work/etc/passwd"),
+        with("save", "/in/../escaped.txt", "Text", "x"),
+        with("save", "/work/../escaped.txt", "Text", "x"),
+        with("rename", "/in/inside.txt", "To", "/work/../escaped.txt"),
+    ]);
+    lab.script(steps, &["--mount", "in:/in:rw"]).expect_success();
+    assert_snapshot!(lab.seen(), @"");
+    assert!(!lab.path("escaped.txt").exists());
+    assert!(!lab.path("tmp/escaped.txt").exists());
+}
+
+#[test]
+fn the_scratch_folder_is_fresh_and_is_removed() {
+    let lab = Lab::new();
+    let steps = json!([
+        step("list", "/work"),
+        with("save", "/work/note.txt", "Text", "kept for the run"),
+        step("read", "/work/note.txt"),
+        step("folder", "/work/deep"),
+        with("rename", "/work/note.txt", "To", "/work/deep/note.txt"),
+        step("list", "/work/deep"),
+    ]);
+    for _ in 0..2 {
+        lab.script(steps.clone(), &[]).expect_success();
+        assert_eq!(lab.path("tmp").read_dir().unwrap().count(), 0, "the scratch folder was left behind");
+    }
+    assert_snapshot!(lab.seen(), @"");
+
+    let failing = json!([with("save", "/work/note.txt", "Text", "x"), { "Behaviour": "panic", "Message": "oh" }]);
+    assert_eq!(lab.script(failing, &[]).code, Some(1));
+    assert_eq!(lab.path("tmp").read_dir().unwrap().count(), 0, "the scratch folder was left behind");
+}
+
+#[test]
+fn mounts_of_the_configuration_start_at_its_folder() {
+    let lab = Lab::new();
+    lab.write("conf/data/a.txt", "A");
+    let mut config = e2e::lab::configuration(&json!({ "Behaviour": "read", "Path": "/in/a.txt" }));
+    config["sandbox"] = json!({ "mounts": ["data:/in"] });
+    config["storage"]["config"]["Path"] = json!({ "value": "../out.db" });
+    lab.write("conf/cfg.json", config.to_string());
+    lab.ow_host(&["run", "guest.wasm", "--config", "conf/cfg.json"]).expect_success();
+    assert_snapshot!(lab.seen(), @"");
+}
+
+#[test]
+fn mounts_that_cannot_be_made() {
+    let lab = Lab::new();
+    lab.write("file", "");
+    let failure = |mount: &str| lab.run_with("nothing", json!({}), &["--mount", mount]).failure();
+    assert_snapshot!(failure("missing:/in"), @"");
+    assert_snapshot!(failure("file:/in"), @"");
+    let usage = |mount: &str| lab.ow_host(&["run", "guest.wasm", "--config", "cfg.json", "--mount", mount]).text();
+    assert_snapshot!(usage("in:/work"), @"");
+    assert_snapshot!(usage("in:relative"), @"");
+}
+
+#[test]
+fn the_environment_has_the_four_variables() {
+    let lab = Lab::new();
+    lab.configure(&json!({ "Behaviour": "environment" }));
+    let arguments = ["run", "guest.wasm", "--config", "cfg.json", "--run-id", "run-7", "--output", "json"];
+    let outcome = lab.command(&arguments).env("HOST_SECRET", "do not look").start().wait();
+    outcome.expect_success();
+    assert_snapshot!(lab.seen(), @"");
+}
+
+#[test]
+fn sockets_are_refused() {
+    let lab = Lab::new();
+    lab.run("sockets", json!({})).expect_success();
+    assert_snapshot!(lab.seen(), @"");
+}

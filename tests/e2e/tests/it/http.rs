@@ -1,0 +1,154 @@
+//! HTTP: what is granted passes, everything else does not, and nothing of the
+//! operator's secrets gets to the guest.
+
+use std::time::Duration;
+
+use e2e::{Answer, Lab, Request, Server};
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+fn get(url: &str) -> Value {
+    json!({ "Behaviour": "http", "Url": url })
+}
+
+/// Sends requests, granted to the server.
+fn ask(server: &Server, steps: Value, flags: &[&str]) -> (Lab, e2e::Outcome) {
+    let lab = Lab::new();
+    let origin = server.origin();
+    let flags = [&["--allow-net", origin.as_str()], flags].concat();
+    let outcome = lab.script(steps, &flags);
+    (lab, outcome)
+}
+
+#[test]
+fn a_granted_request_arrives() {
+    let server = Server::start(|request| Answer::new(200, format!("{} {}", request.method, request.target)));
+    let post = json!({
+        "Behaviour": "http", "Method": "POST", "Url": server.url("/items"), "Body": "{\"a\":1}",
+        "Headers": [{ "Name": "content-type", "Text": "application/json" }],
+    });
+    let (lab, outcome) = ask(&server, json!([get(&server.url("/path?x=1&y=%20")), post]), &[]);
+    outcome.expect_success();
+    assert_snapshot!(lab.seen(), @"");
+    let requests = server.requests();
+    assert_eq!(String::from_utf8_lossy(&requests[1].body), "{\"a\":1}");
+    assert_eq!(requests[1].header("content-type"), Some("application/json"));
+    assert!(requests[0].header("user-agent").unwrap().starts_with("ow-host/"));
+    assert_eq!(requests[0].header("host").unwrap(), format!("127.0.0.1:{}", server.port()));
+    let report = outcome.report();
+    assert_eq!(report["requests"], 2);
+    assert_eq!(report["request_bytes"], 7);
+}
+
+#[test]
+fn what_is_not_granted_is_refused_and_named() {
+    let server = Server::start(|_| Answer::new(200, "reached"));
+    let lab = Lab::new();
+    let localhost = format!("http://localhost:{}/", server.port());
+    let steps = json!([
+        get(&server.url("/a")),
+        get(&server.url("/b")),
+        get(&localhost),
+        get("http://169.254.169.254/latest/meta-data"),
+        get("http://2130706433/"),
+        get("https://example.com/"),
+        get("file:///etc/passwd"),
+        get("ftp://example.com/"),
+        json!({ "Behaviour": "http", "Method": "CONNECT", "Url": server.url("/") }),
+    ]);
+    let outcome = lab.script(steps, &["--allow-net", "https://api.example.org"]).success();
+    assert_snapshot!(lab.seen(), @"");
+    assert_snapshot!(outcome.denied(), @"");
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn a_connector_that_gives_up_for_a_refusal_exits_with_the_flag_that_helps() {
+    let lab = Lab::new();
+    let steps = json!([get("https://api.example.com/v1"), { "Behaviour": "fail", "Kind": "denied", "Message": "the API cannot be reached" }]);
+    assert_snapshot!(lab.script(steps, &[]).failure(), @"");
+}
+
+#[test]
+fn a_grant_of_one_port_is_no_grant_of_another() {
+    let (granted, other) = (Server::start(|_| Answer::new(200, "granted")), Server::start(|_| Answer::new(200, "other")));
+    let (lab, outcome) = ask(&granted, json!([get(&granted.url("/")), get(&other.url("/"))]), &[]);
+    outcome.expect_success();
+    assert_snapshot!(lab.seen(), @"");
+    assert!(other.requests().is_empty());
+}
+
+#[test]
+fn a_name_that_leads_to_this_machine_needs_a_grant_of_its_own() {
+    let server = Server::start(|_| Answer::new(200, "reached"));
+    let localhost = format!("localhost:{}", server.port());
+    let lab = Lab::new();
+    let outcome = lab.script(json!([get(&format!("http://{localhost}/"))]), &["--allow-net", &localhost]);
+    outcome.expect_success();
+    assert_snapshot!(lab.seen(), @"");
+}
+
+#[test]
+fn redirects_are_answers_and_every_hop_is_checked() {
+    let server = Server::start(|_| Answer::new(302, "").header("location", "http://169.254.169.254/"));
+    let (lab, outcome) = ask(&server, json!([get(&server.url("/"))]), &[]);
+    outcome.expect_success();
+    assert_snapshot!(lab.seen(), @"");
+}
+
+#[test]
+fn answers_of_every_kind() {
+    let server = Server::start(|request: &Request| match request.path() {
+        "/gzip" => Answer::new(200, "decompressed").gzip(),
+        "/bomb" => Answer::new(200, vec![b'x'; 20 << 20]).gzip(),
+        "/cut" => Answer::new(200, "0123456789").cut(4),
+        "/slow" => Answer::new(200, "slow but whole").slow(2, Duration::from_millis(20)),
+        "/late" => Answer::new(200, "too late").late(Duration::from_secs(4)),
+        "/stalls" => Answer::new(200, "0123456789").slow(5, Duration::from_secs(4)),
+        "/broken" => Answer::new(200, "not gzip at all").header("content-encoding", "gzip"),
+        "/headers" => Answer::new(200, "").header("x-long", &"x".repeat(300_000)),
+        _ => Answer::new(404, "no such page"),
+    });
+    let paths = ["/gzip", "/bomb", "/cut", "/slow", "/late", "/stalls", "/broken", "/headers", "/other"];
+    let steps: Vec<Value> = paths.iter().map(|path| get(&server.url(path))).collect();
+    let flags =
+        ["--http-response-bytes", "10MiB", "--http-first-byte-timeout", "1s", "--http-idle-timeout", "1s"];
+    let (lab, outcome) = ask(&server, json!(steps), &flags);
+    outcome.expect_success();
+    assert_snapshot!(lab.seen(), @"");
+}
+
+#[test]
+fn servers_that_are_not_there() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("http://{closed}/");
+    let lab = Lab::new();
+    let flags = ["--allow-net", &format!("http://{closed}"), "--allow-net", "https://nowhere.invalid"];
+    lab.script(json!([get(&url), get("https://nowhere.invalid/")]), &flags).expect_success();
+    let seen = lab.seen();
+    assert_snapshot!(seen.lines().next().unwrap(), @"");
+    assert!(seen.lines().nth(1).unwrap().contains("failed: DnsError"), "{seen}");
+}
+
+#[test]
+fn a_secret_reaches_the_server_and_nothing_else() {
+    const VALUE: &str = "s3cr3t/value+with=signs&more";
+    let server = Server::start(|request| {
+        let echoed = request.header("authorization").unwrap_or_default().to_owned();
+        Answer::new(200, format!("you sent {echoed}"))
+    });
+    let lab = Lab::new();
+    // The parameter itself is a placeholder in the guest, which only the gate replaces.
+    let steps = json!([{ "Behaviour": "secret" }]);
+    lab.write("cfg.json", e2e::lab::configuration(&json!({
+        "Behaviour": "secret", "Password": VALUE, "SigningKey": "another secret value",
+    })).to_string());
+    drop(steps);
+    let outcome = lab.run_component("guest.wasm", &["--reveal-secret", "SigningKey"]).success();
+    assert_snapshot!(lab.seen(), @"");
+    assert_snapshot!(outcome.log(), @"");
+    for text in [&outcome.stdout, &outcome.stderr] {
+        assert!(!text.contains(VALUE) && !text.contains("another secret value"), "{text}");
+    }
+    drop(server);
+}
