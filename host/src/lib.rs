@@ -18,3 +18,4 @@ pub mod sandbox;
 pub mod storage;
 
 pub use failure::{Failure, FailureClass};
+

@@ -87,10 +87,5 @@ pub trait Storage: Send {
 
     /// Ends the run: commits what is left or drops it, swaps replaced tables
     /// in, writes the load-history row and releases the claim.
-    fn finish(
-        &mut self,
-        outcome: Outcome,
-        changes: &StateChanges,
-        error: Option<&str>,
-    ) -> Result<(), StorageError>;
+    fn finish(&mut self, outcome: Outcome, changes: &StateChanges, error: Option<&str>) -> Result<(), StorageError>;
 }
