@@ -21,6 +21,7 @@ const MAX_REQUESTS: usize = 1_000;
 
 /// What a connector says of itself: the WIT package's `connector-spec`.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[derive(serde::Serialize)]
 pub struct ConnectorSpec {
     /// Its short name.
     pub name: String,

@@ -49,6 +49,12 @@ impl HttpClient {
         Ok(Self::with(extra_roots, Matcher::from_system(), Arc::new(SystemResolver)))
     }
 
+    /// With the system's trust roots and proxies alone.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::with(Vec::new(), Matcher::from_system(), Arc::new(SystemResolver))
+    }
+
     pub(crate) fn with(
         extra_roots: Vec<CertificateDer<'static>>,
         proxies: Matcher,
