@@ -159,7 +159,12 @@ impl<'de> Visitor<'de> for Node<'_> {
 fn syntax_problem(text: &str, error: &serde_json::Error) -> Problem {
     let (line, column) = (error.line(), error.column());
     let full = error.to_string();
-    let what = full.split(" at line ").next().unwrap_or(&full);
+    let what = match full.split(" at line ").next().unwrap_or(&full) {
+        "key must be a string" => "a key must be a text",
+        "expected ident" => "expected true, false or null",
+        "expected value" => "expected a value",
+        what => what,
+    };
     let next = text.lines().nth(line.saturating_sub(1)).and_then(|text| {
         // The column counts bytes, from one.
         text.as_bytes().get(column.saturating_sub(1)).map(|byte| char::from(*byte))
@@ -172,9 +177,7 @@ fn syntax_problem(text: &str, error: &serde_json::Error) -> Problem {
         }
         (what, Some('/' | '#')) => (lower(what), Some("JSON has no comments: remove it")),
         (what, Some('\'')) => (lower(what), Some("texts stand in double quotes")),
-        ("key must be a string", _) => {
-            ("a key must be a text".to_owned(), Some("keys stand in double quotes"))
-        }
+        ("a key must be a text", _) => (what.to_owned(), Some("keys stand in double quotes")),
         (what, _) if what.starts_with("control character") => {
             ("a line break or another control character in a text".to_owned(), Some("write \\n or close the text"))
         }

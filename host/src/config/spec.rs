@@ -253,3 +253,109 @@ fn is_semantic_version(text: &str) -> bool {
         && pre.is_none_or(words)
         && build.is_none_or(words)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn spec(config_schema: Value) -> ConnectorSpec {
+        ConnectorSpec {
+            name: "open-holidays".into(),
+            version: "1.2.3-rc.1+build".into(),
+            config_schema,
+            ..ConnectorSpec::default()
+        }
+    }
+
+    fn told(spec: &ConnectorSpec) -> String {
+        spec.check().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn a_sound_spec_has_no_problems() {
+        assert_eq!(told(&spec(json!({"type": "object"}))), "");
+        assert_eq!(told(&spec(json!({"$ref": "#/$defs/C", "$defs": {"C": {"type": "object", "properties": {
+            "Child": {"$ref": "#/$defs/C"}, "$ref": {"type": "string"}}}}}))), "");
+    }
+
+    #[test]
+    fn every_problem_of_a_spec_is_told() {
+        let broken = ConnectorSpec {
+            name: "no good".into(),
+            version: "1.0".into(),
+            title: "x".repeat(300),
+            documentation_url: Some("file:///etc/passwd".into()),
+            network: vec!["https://a.example".into(), "not an origin".into()],
+            plain_secrets: vec!["ApiSecrt".into()],
+            ..spec(json!({"type": "object", "properties": {"ApiSecret": {"type": "string"}}}))
+        };
+        insta::assert_snapshot!(told(&broken));
+    }
+
+    #[test]
+    fn bad_schemas_are_refused() {
+        let schemas = [
+            json!("text"),
+            json!({"type": "array"}),
+            json!({"$schema": "http://json-schema.org/draft-07/schema#"}),
+            json!({"properties": {"A": {"$ref": "https://example.com/schema.json"}}}),
+            json!({"properties": {"A": {"$ref": "file:///etc/passwd"}}}),
+            json!({"properties": {"A": {"$ref": "#/$defs/Missing"}}}),
+            json!({"$id": "https://example.com/", "type": "object"}),
+            json!({"properties": {"A": {"type": "strng"}}}),
+            json!({"properties": {"A": {"pattern": "("}}}),
+            json!({"properties": {"A": {"pattern": "(?=x)"}}}),
+            json!({"properties": {"A": {"pattern": "((a{1000}){1000}){1000}"}}}),
+            json!({"properties": {"A": {"type": "integer", "writeOnly": true}}}),
+            json!({"$ref": "#/$defs/A", "$defs": {"A": {"$ref": "#/$defs/A"}}}),
+        ];
+        let all: Vec<String> = schemas.iter().map(|schema| format!("{schema} → {}", told(&spec(schema.clone())))).collect();
+        insta::assert_snapshot!(all.join("\n"));
+    }
+
+    #[test]
+    fn schemas_that_would_take_forever_are_refused_at_once() {
+        let mut defs = serde_json::Map::new();
+        for level in 0..40 {
+            let next = json!({"$ref": format!("#/$defs/L{}", level + 1)});
+            defs.insert(format!("L{level}"), json!({"allOf": [next, next]}));
+        }
+        defs.insert("L40".into(), json!({"type": "object"}));
+        let start = std::time::Instant::now();
+        let told = told(&spec(json!({"$ref": "#/$defs/L0", "$defs": defs})));
+        assert_eq!(told, "config-schema: its subschemas refer to each other too often");
+        assert!(start.elapsed() < std::time::Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_schema_doubling_with_the_value_is_refused_at_once() {
+        let config_schema = json!({
+            "type": "object",
+            "properties": {"x": {"$ref": "#/$defs/D"}},
+            "$defs": {"D": {"anyOf": [
+                {"properties": {"x": {"$ref": "#/$defs/D"}}}, {"properties": {"x": {"$ref": "#/$defs/D"}}},
+            ]}},
+        });
+        let spec = spec(config_schema);
+        assert_eq!(told(&spec), "");
+        let deep = (0..60).fold(json!(1), |inner, _| json!({ "x": inner }));
+        let text = json!({"name": "n", "source": {"config": {"x": {"value": deep}}}}).to_string();
+        let config = super::super::Config::parse(&text, std::path::Path::new(".")).unwrap();
+        let start = std::time::Instant::now();
+        let error = super::super::resolve(&config, &Default::default(), &spec, &|_| None, &[]).unwrap_err();
+        assert!(error.to_string().contains("takes too long"), "{error}");
+        assert!(start.elapsed() < std::time::Duration::from_secs(10));
+    }
+
+    #[test]
+    fn the_text_of_a_schema_is_bounded() {
+        assert!(ConnectorSpec::parse_schema("{}").is_ok());
+        assert!(ConnectorSpec::parse_schema(&" ".repeat(MAX_SCHEMA_BYTES + 1)).is_err());
+        assert_eq!(
+            ConnectorSpec::parse_schema("{").unwrap_err(),
+            "config-schema is no JSON: line 1, column 1: the file ends inside an object; something is not closed, or the file was cut off"
+        );
+    }
+}
