@@ -313,7 +313,9 @@ impl Reader<'_> {
             let limit = Value::Object(Map::from_iter([(key.clone(), value)]));
             match serde_json::from_value::<LimitOverrides>(limit) {
                 Ok(limit) => overrides = overrides.or(limit),
-                Err(error) => self.problems.push(Problem::new(place.key(&key), clip_message(&error.to_string()))),
+                Err(error) => {
+                    self.problems.push(Problem::new(place.key(&key), clip_message(&error.to_string())))
+                }
             }
         }
         overrides
@@ -361,7 +363,8 @@ impl Reader<'_> {
             Some(Value::Bool(flag)) => flag,
             Some(other) => {
                 let wrong = format!("expected true or false, found {}", found(&other, false));
-                self.problems.push(Problem::new(place.key(key), wrong).hint("write true or false without quotes"));
+                self.problems
+                    .push(Problem::new(place.key(key), wrong).hint("write true or false without quotes"));
                 false
             }
         }
@@ -501,7 +504,8 @@ mod tests {
 
     #[test]
     fn storage_aliases_mean_the_same_storage() {
-        let config = parse(r#"{"name": "n", "source": {"config": {}}, "storage": {"name": "GOOGLE_BIGQUERY"}}"#);
+        let config =
+            parse(r#"{"name": "n", "source": {"config": {}}, "storage": {"name": "GOOGLE_BIGQUERY"}}"#);
         assert_eq!(config.unwrap().storage.unwrap().name, "GoogleBigQuery");
     }
 

@@ -31,6 +31,9 @@ pub const GENERIC_PARAMETERS: &[&str] = &[
     "ReimportLookbackWindow",
 ];
 
+/// Steps of validation that each value of a configuration may cost.
+const STEPS_PER_VALUE: usize = 200;
+
 /// What a run hands to its guest.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -159,7 +162,7 @@ struct Resolver<'a> {
     texts: BTreeSet<String>,
     /// JSON Pointers of texts of variables and files: never shown.
     external: BTreeSet<String>,
-    /// JSON Pointers of values that could not be had.
+    /// JSON Pointers of values that could not be had or are misspelt.
     failed: BTreeSet<String>,
     problems: Vec<Problem>,
     warnings: Vec<String>,
@@ -182,10 +185,8 @@ impl Resolver<'_> {
         for name in names {
             let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
             if plain != name && is_known(&plain) && !parameters.contains_key(&plain) {
-                self.warnings.push(format!(
-                    "{}: taken for '{plain}', write it so",
-                    self.places.section.key(&name)
-                ));
+                self.warnings
+                    .push(format!("{}: taken for '{plain}', write it so", self.places.section.key(&name)));
                 let (old, new) = (value::step("", &name), value::step("", &plain));
                 for set in [&mut self.texts, &mut self.external, &mut self.failed] {
                     *set = set.iter().map(|at| moved(at, &old, &new)).collect();
@@ -248,9 +249,14 @@ impl Resolver<'_> {
 
     fn fill(&mut self) {
         let root = &self.spec.config_schema;
-        let mut filler = Filler { root, texts: &self.texts, unknown: Vec::new() };
-        filler.fill(&[root], &mut self.value, "");
-        let unknown = filler.unknown;
+        let mut filler = Filler::new(root, &self.texts);
+        filler.fill(&[root], &mut self.value, "", 0);
+        let Filler { unknown, endless, .. } = filler;
+        if endless {
+            let wrong = "there is no end of the defaults in the connector's schema";
+            self.problems.push(Problem::new(&self.places.section, wrong));
+            self.value = Value::Object(Map::new());
+        }
         for (at, key, known) in unknown {
             if at.is_empty() && GENERIC_PARAMETERS.contains(&key.as_str()) {
                 let place = self.places.section.key(&key);
@@ -258,6 +264,9 @@ impl Resolver<'_> {
                 continue;
             }
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            if let Some(near) = nearest(&key, known.iter().copied()) {
+                self.failed.insert(value::step(&at, near));
+            }
             let problem = self.words(&BTreeSet::new()).unknown(&at, &key, &known);
             self.problems.push(problem);
         }
@@ -269,7 +278,9 @@ impl Resolver<'_> {
 
     fn validate(&mut self, marked: &walk::Marked) {
         let root = &self.spec.config_schema;
-        if !walk::affordable(root, root, Some(&self.value), &mut MAX_STEPS.clone()) {
+        // A large configuration may take longer, in proportion.
+        let mut steps = MAX_STEPS + STEPS_PER_VALUE * walk::count(&self.value);
+        if !walk::affordable(root, root, Some(&self.value), &mut steps) {
             let wrong = "the connector's schema takes too long to check against this configuration";
             self.problems.push(Problem::new(&self.places.section, wrong));
             return;
@@ -291,9 +302,11 @@ impl Resolver<'_> {
         for at in &marked.others {
             let place = self.places.place(&self.value, at);
             let problem = Problem::new(place, "a secret must be a text").hint("put it in quotes");
-            problems.push(problem.parameter(parameter_name(&self.value, at)));
+            if !problems.iter().any(|other| other.place == problem.place) {
+                problems.push(problem.parameter(parameter_name(&self.value, at)));
+            }
         }
-        // A value that could not be had is not missing as well.
+        // A value that could not be had or is misspelt is not missing as well.
         let failed: BTreeSet<String> =
             self.failed.iter().map(|at| self.places.place(&self.value, at).to_string()).collect();
         for problem in problems {
@@ -335,10 +348,8 @@ impl Resolver<'_> {
             } else if asks {
                 secrets.hide(text);
                 let wrong = "the connector has to see the value of this secret, which is not granted";
-                let hint = format!(
-                    "if you trust it with the value, grant it: --reveal-secret {}",
-                    clip(&name)
-                );
+                let hint =
+                    format!("if you trust it with the value, grant it: --reveal-secret {}", clip(&name));
                 self.problems.push(Problem::new(place, wrong).hint(hint).parameter(name).denied());
             } else {
                 *text = secrets.add(&name, text).to_owned();
@@ -457,7 +468,13 @@ mod tests {
     }
 
     fn env(name: &str) -> Option<String> {
-        let all = [("TOKEN", "s3cret-env"), ("LIMIT", " 5 "), ("FLAG", "TRUE"), ("IDS", "[\"a\",\"b\"]"), ("EMPTY", "")];
+        let all = [
+            ("TOKEN", "s3cret-env"),
+            ("LIMIT", " 5 "),
+            ("FLAG", "TRUE"),
+            ("IDS", "[\"a\",\"b\"]"),
+            ("EMPTY", ""),
+        ];
         all.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
     }
 
@@ -506,11 +523,14 @@ mod tests {
     fn secrets_by_name(resolved: &Resolved) -> String {
         let value: Value = serde_json::from_str(&resolved.ow_config).unwrap();
         let text = serde_json::to_string_pretty(&value).unwrap();
-        resolved.secrets.iter().fold(text, |text, secret| text.replace(&secret.placeholder, &format!("<{}>", secret.name)))
+        resolved
+            .secrets
+            .iter()
+            .fold(text, |text, secret| text.replace(&secret.placeholder, &format!("<{}>", secret.name)))
     }
 
     #[test]
-    fn five_mistakes_are_told_at_once() {
+    fn many_mistakes_are_told_at_once() {
         insta::assert_snapshot!(problems(json!({
             "AuthType": {"oauth2": {"AccesToken": {"value": "s3cret"}}},
             "Contry": {"value": "CH"}, "Country": {"value": "ch"}, "Language": {"value": "english"},
@@ -540,7 +560,8 @@ mod tests {
 
     #[test]
     fn owox_parameters_without_meaning_are_left_out_with_a_warning() {
-        let parameters = with_auth(json!({"MaxFetchRetries": {"value": 3}, "Country*": "DE", "Language": "EN"}));
+        let parameters =
+            with_auth(json!({"MaxFetchRetries": {"value": 3}, "Country*": "DE", "Language": "EN"}));
         let resolved = run(parameters, &RunConfig::default(), &[]).unwrap();
         insta::assert_snapshot!(resolved.warnings.join("\n"));
         assert_eq!(guest(&resolved)["Country"]["value"], "DE");
@@ -617,7 +638,50 @@ mod tests {
         assert_eq!(parameters["ServiceAccountJson"], "s3cret-env");
         assert_eq!(secrets.redact("s3cret-env inline-token my-project"), "*** *** my-project");
         let error = storage_parameters(&config, &|_| None, &mut secrets).unwrap_err();
-        assert!(error.to_string().contains("storage.config.ServiceAccountJson: the environment variable 'TOKEN'"));
+        assert!(
+            error.to_string().contains("storage.config.ServiceAccountJson: the environment variable 'TOKEN'")
+        );
+    }
+
+    #[test]
+    fn ten_megabytes_of_parameters_work() {
+        let ids: Vec<String> = (0..900_000).map(|n| format!("{n:08}")).collect();
+        let start = std::time::Instant::now();
+        let resolved = run(with_auth(json!({ "Ids": ids })), &RunConfig::default(), &[]).unwrap();
+        assert!(resolved.ow_config.len() > 9_000_000);
+        assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn many_secrets_work() {
+        let tokens: Vec<String> = (0..20_000).map(|n| format!("token-{n:08}")).collect();
+        let start = std::time::Instant::now();
+        let resolved = run(with_auth(json!({ "Tokens": tokens })), &RunConfig::default(), &[]).unwrap();
+        assert_eq!(resolved.secrets.iter().count(), 20_000);
+        assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn defaults_without_end_are_an_error() {
+        for (names, default) in
+            [(&["x"][..], json!({})), (&["x", "y"], json!({})), (&["x"], json!({"z": "z".repeat(100_000)}))]
+        {
+            let properties: Map<String, Value> = names
+                .iter()
+                .map(|name| ((*name).to_owned(), json!({"$ref": "#/$defs/D", "default": default})))
+                .collect();
+            let config_schema = json!({
+                "type": "object", "properties": {"D": {"$ref": "#/$defs/D"}},
+                "$defs": {"D": {"type": "object", "properties": properties, "additionalProperties": true}},
+            });
+            let spec = ConnectorSpec { config_schema, plain_secrets: vec![], ..spec() };
+            assert_eq!(spec.check(), []);
+            let start = std::time::Instant::now();
+            let error =
+                resolve(&config(&json!({"D": {}})), &RunConfig::default(), &spec, &env, &[]).unwrap_err();
+            assert!(error.to_string().contains("no end of the defaults"), "{error}");
+            assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
+        }
     }
 
     #[test]
