@@ -83,7 +83,11 @@ impl Problem {
         let problem = Self::new(parent.key(key), "no such key");
         problem.hint(match nearest(key, known.clone()) {
             Some(near) => format!("did you mean '{near}'?"),
-            None => format!("the keys here are {}", list(known)),
+            // What is old or for editors alone is not recommended.
+            None => format!(
+                "the keys here are {}",
+                list(known.into_iter().filter(|key| !matches!(*key, "$schema" | "integration")))
+            ),
         })
     }
 }
