@@ -13,7 +13,7 @@ use super::secret::Secrets;
 use super::spec::{ConnectorSpec, MAX_STEPS};
 use super::value::{self, Reader};
 use super::walk::{self, Filler};
-use super::words::{MOST_ERRORS, Places, Words, parameter_name};
+use super::words::{MISSING, MOST_ERRORS, Places, Words, parameter_name};
 
 /// The storage of a configuration that names none.
 pub const DEFAULT_STORAGE: &str = "Sqlite";
@@ -310,7 +310,8 @@ impl Resolver<'_> {
         let failed: BTreeSet<String> =
             self.failed.iter().map(|at| self.places.place(&self.value, at).to_string()).collect();
         for problem in problems {
-            if !self.problems.contains(&problem) && !failed.contains(&problem.place) {
+            let known = problem.message == MISSING && failed.contains(&problem.place);
+            if !known && !self.problems.contains(&problem) {
                 self.problems.push(problem);
             }
         }

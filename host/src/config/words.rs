@@ -13,6 +13,9 @@ use super::walk;
 /// Errors that are told; a list of a million wrong items has as many.
 pub(crate) const MOST_ERRORS: usize = 1_000;
 
+/// What is said of a required parameter that is not there.
+pub(crate) const MISSING: &str = "is required, but missing or empty";
+
 /// What is needed to tell an error.
 pub(crate) struct Words<'a> {
     /// The connector's schema.
@@ -102,7 +105,7 @@ impl Words<'_> {
 
     fn missing(&self, pointer: &str, property: &str) -> Problem {
         let pointer = super::value::step(pointer, property);
-        let problem = self.problem(&pointer, "is required, but missing or empty");
+        let problem = self.problem(&pointer, MISSING);
         let schemas = walk::at(self.schema, self.value, &pointer);
         let described = schemas.iter().find_map(|schema| description(Some(schema)));
         problem.hint(match described {
