@@ -104,5 +104,5 @@ pub(crate) fn run<C: Connector>() -> Result<()> {
 
 fn start<C: Connector>() -> Result<Context<C::Config>> {
     logging::install();
-    Context::from_variables(host::variable)
+    Context::from_variables(host::variable, &format!("{}/{} (ow-connector)", C::NAME, C::VERSION))
 }

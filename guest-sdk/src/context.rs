@@ -31,7 +31,7 @@ impl<C> std::fmt::Debug for Context<C> {
 }
 
 impl<C: DeserializeOwned> Context<C> {
-    pub(crate) fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self> {
+    pub(crate) fn from_variables(variable: impl Fn(&str) -> Option<String>, user_agent: &str) -> Result<Self> {
         let text = |name| variable(name).unwrap_or_default();
         let run_config = variable("OW_RUN_CONFIG");
         let run = Run::new(
@@ -51,7 +51,7 @@ impl<C: DeserializeOwned> Context<C> {
         Ok(Self {
             config: Rc::new(crate::config::read(parameters)?),
             run: Rc::new(run),
-            http: Client::new(),
+            http: Client::new().header("user-agent", user_agent),
             tables: Tables::default(),
         })
     }
