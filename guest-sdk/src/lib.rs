@@ -97,7 +97,7 @@ pub use context::Context;
 pub use error::{Context as ErrorContext, Error, ErrorKind, Result};
 pub use record::{Bytes, Cell, Decimal, Json, Record, Value};
 pub use run::{Run, RunType, Wanted};
-pub use secret::Secret;
+pub use secret::{Ignored, Secret};
 pub use select::{Selection, select_fields};
 pub use stream::{DataType, Field, Stream, WriteMode};
 pub use writer::{Open, Table};
@@ -107,7 +107,7 @@ pub mod prelude {
     pub use crate::error::Context as _;
     pub use crate::time::{Date, DateRange, Timestamp};
     pub use crate::{
-        Bytes, Cell, Connector, Context, DataType, Decimal, Error, ErrorKind, Field, Json, Open, Record, Result, Run,
+        Bytes, Cell, Connector, Context, DataType, Decimal, Error, ErrorKind, Field, Ignored, Json, Open, Record, Result, Run,
         RunType, Secret, Stream, Table, Wanted, WriteMode, http, select_fields,
     };
     pub use log::{debug, error, info, trace, warn};
@@ -117,7 +117,8 @@ pub mod prelude {
 }
 
 /// Makes a component of a connector: once in its crate, at the end of `lib.rs`.
-/// On targets other than wasm it does nothing.
+/// On targets other than wasm it only
+/// checks that the type is a connector.
 #[macro_export]
 macro_rules! export {
     ($connector:ty) => {
@@ -127,6 +128,8 @@ macro_rules! export {
             type Exported = $crate::__private::Exported<$connector>;
             $crate::__private::export_bindings!(Exported with_types_in $crate::__private::bindings);
         };
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn() -> $crate::Spec = $crate::Spec::of::<$connector>;
     };
 }
 

@@ -1,4 +1,5 @@
-//! Secret parameters.
+//! Types of parameters that say more than their value: secrets, and what is
+//! ignored.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -55,5 +56,31 @@ impl JsonSchema for Secret {
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({"type": "string", "writeOnly": true})
+    }
+}
+
+/// A parameter that is accepted, whatever its value, and has no effect: so that
+/// configurations of other systems can be used as they are. The schema calls it
+/// deprecated.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ignored;
+
+impl<'de> Deserialize<'de> for Ignored {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
+    }
+}
+
+impl JsonSchema for Ignored {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Ignored".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"deprecated": true})
     }
 }

@@ -258,6 +258,19 @@ impl DateRange {
         self.end < self.start
     }
 
+    /// Cuts it into ranges of at most so many days, the earliest first: for
+    /// sources that bound what one request may ask for.
+    pub fn chunks(self, days: i32) -> impl Iterator<Item = DateRange> {
+        let step = days.max(1);
+        let mut next = Some(self.start).filter(|start| *start <= self.end);
+        std::iter::from_fn(move || {
+            let start = next?;
+            let end = (start + (step - 1)).min(self.end);
+            next = (end < self.end).then(|| end + 1);
+            Some(DateRange { start, end })
+        })
+    }
+
     /// Its days, one after another.
     pub fn days(self) -> impl Iterator<Item = Date> {
         (self.start.0..=self.end.0).map(Date)
@@ -453,6 +466,18 @@ mod tests {
         ] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn ranges_are_cut_without_gaps() {
+        let range = DateRange { start: Date::from_days(0), end: Date::from_days(9) };
+        let chunks: Vec<(i32, i32)> =
+            range.chunks(4).map(|chunk| (chunk.start.days(), chunk.end.days())).collect();
+        assert_eq!(chunks, [(0, 3), (4, 7), (8, 9)]);
+        assert_eq!(range.chunks(10).count(), 1);
+        assert_eq!(range.chunks(0).count(), 10);
+        let last = DateRange { start: Date::MAX, end: Date::MAX };
+        assert_eq!((last.chunks(5).count(), last.days().count(), last.len()), (1, 1, 1));
     }
 
     #[test]

@@ -47,11 +47,13 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) path_and_query: &'a str,
     pub(crate) headers: &'a [(String, String)],
     pub(crate) body: &'a [u8],
+    #[cfg_attr(not(target_family = "wasm"), expect(dead_code, reason = "the fake answers at once"))]
     pub(crate) timeouts: Timeouts,
 }
 
 /// How long each step of a request may take.
 #[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(target_family = "wasm"), expect(dead_code, reason = "the fake answers at once"))]
 pub(crate) struct Timeouts {
     pub(crate) connect: Duration,
     pub(crate) first_byte: Duration,
