@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::grants::SandboxConfig;
 use super::json;
-use super::problem::{ConfigProblems, Place, Problem, clip, found, nearest};
+use super::problem::{ConfigProblems, Place, Problem, clip, found, nearest, one_line};
 use crate::sandbox::{LimitOverrides, Limits, limits};
 
 /// Keys of the file's object. `$schema` is for editors, `description` for
@@ -313,9 +313,7 @@ impl Reader<'_> {
             let limit = Value::Object(Map::from_iter([(key.clone(), value)]));
             match serde_json::from_value::<LimitOverrides>(limit) {
                 Ok(limit) => overrides = overrides.or(limit),
-                Err(error) => {
-                    self.problems.push(Problem::new(place.key(&key), clip_message(&error.to_string())))
-                }
+                Err(error) => self.problems.push(Problem::new(place.key(&key), one_line(&error.to_string()))),
             }
         }
         overrides
@@ -399,7 +397,7 @@ impl Reader<'_> {
                         parsed.push(item);
                         continue;
                     }
-                    Err(error) => clip_message(&T::Err::to_string(&error)),
+                    Err(error) => one_line(&T::Err::to_string(&error)),
                 },
                 other => format!("expected a text, found {}", found(other, false)),
             };
@@ -415,12 +413,6 @@ impl Reader<'_> {
             self.problems.push(Problem::unknown_key(place, key, all.clone()));
         }
     }
-}
-
-/// A message that repeats what somebody wrote, on one line and not too long.
-fn clip_message(message: &str) -> String {
-    let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect();
-    line
 }
 
 #[cfg(test)]

@@ -244,6 +244,11 @@ pub(crate) fn clip(text: &str) -> String {
     shown
 }
 
+/// A whole message that repeats what somebody wrote, on one line.
+pub(crate) fn one_line(message: &str) -> String {
+    message.chars().take(400).flat_map(escape).collect()
+}
+
 fn escape(c: char) -> impl Iterator<Item = char> {
     // Direction marks and other invisible characters could make a message say
     // something else than it does; `escape_debug` knows them.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::problem::{Place, Problem, clip, list, nearest};
+use super::problem::{Place, Problem, clip, list, nearest, one_line};
 use super::walk;
 use crate::sandbox::Origin;
 
@@ -98,7 +98,7 @@ impl ConnectorSpec {
         }
         for (index, origin) in self.network.iter().enumerate() {
             if let Err(error) = origin.parse::<Origin>() {
-                problems.push(Problem::new(Place::of("network").index(index), clip(&error)));
+                problems.push(Problem::new(Place::of("network").index(index), one_line(&error)));
             }
         }
     }
@@ -144,7 +144,9 @@ pub(crate) fn validator(schema: &Value) -> Result<jsonschema::Validator, String>
         .should_validate_formats(true)
         .should_ignore_unknown_formats(true)
         .build(schema)
-        .map_err(|error| format!("{}: {}", clip(error.instance_path().as_str()), clip(&error.to_string())))
+        .map_err(|error| {
+            format!("{}: {}", clip(error.instance_path().as_str()), one_line(&error.to_string()))
+        })
 }
 
 fn check_schema(schema: &Value, problems: &mut Vec<Problem>) -> bool {
