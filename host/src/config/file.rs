@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::grants::SandboxConfig;
 use super::json;
-use super::problem::{ConfigProblems, Place, Problem, clip, found};
+use super::problem::{ConfigProblems, Place, Problem, clip, found, nearest, one_line};
 use crate::sandbox::{LimitOverrides, Limits, limits};
 
 /// Keys of the file's object. `$schema` is for editors, `description` for
@@ -125,7 +125,7 @@ impl Config {
     fn read(text: &str, base_dir: &Path, file: Option<&Path>) -> Result<Self, ConfigProblems> {
         let fail = |problems| ConfigProblems { file: file.map(Path::to_owned), problems };
         let value = json::parse(text).map_err(fail)?;
-        let mut reader = Reader { base_dir, problems: Vec::new(), warnings: Vec::new() };
+        let mut reader = Reader { base_dir, problems: Vec::new(), warnings: Vec::new(), meant: Vec::new() };
         let config = reader.config(value);
         match config {
             Some(config) if reader.problems.is_empty() => {
@@ -168,6 +168,8 @@ struct Reader<'a> {
     base_dir: &'a Path,
     problems: Vec<Problem>,
     warnings: Vec<String>,
+    /// Known keys that a misspelt one is near to: they are not missing as well.
+    meant: Vec<Place>,
 }
 
 impl Reader<'_> {
@@ -220,8 +222,7 @@ impl Reader<'_> {
                 (LEGACY_SOURCE, value)
             }
             (None, None) => {
-                let problem = Problem::new("source", "is missing");
-                self.problems.push(problem.hint("add \"source\": { \"config\": { … } }"));
+                self.missing(Place::of("source"), "add \"source\": { \"config\": { … } }");
                 return None;
             }
         };
@@ -232,8 +233,7 @@ impl Reader<'_> {
         let config = match object.remove("config") {
             Some(value) => self.object(&place.key("config"), value, "{ \"Parameter\": … }")?,
             None => {
-                let problem = Problem::new(place.key("config"), "is missing");
-                self.problems.push(problem.hint("add \"config\": { … } with the connector's parameters"));
+                self.missing(place.key("config"), "add \"config\": { … } with the connector's parameters");
                 return None;
             }
         };
@@ -313,7 +313,7 @@ impl Reader<'_> {
             let limit = Value::Object(Map::from_iter([(key.clone(), value)]));
             match serde_json::from_value::<LimitOverrides>(limit) {
                 Ok(limit) => overrides = overrides.or(limit),
-                Err(error) => self.problems.push(Problem::new(place.key(&key), clip_message(&error.to_string()))),
+                Err(error) => self.problems.push(Problem::new(place.key(&key), one_line(&error.to_string()))),
             }
         }
         overrides
@@ -332,11 +332,16 @@ impl Reader<'_> {
 
     fn required_text(&mut self, place: &Place, object: &mut Map<String, Value>, key: &str) -> Option<String> {
         if object.get(key).is_none_or(Value::is_null) {
-            let problem = Problem::new(place.key(key), "is missing");
-            self.problems.push(problem.hint(format!("add \"{key}\": \"…\"")));
+            self.missing(place.key(key), &format!("add \"{key}\": \"…\""));
             return None;
         }
         self.optional_text(place, object, key)
+    }
+
+    fn missing(&mut self, place: Place, hint: &str) {
+        if !self.meant.contains(&place) {
+            self.problems.push(Problem::new(place, "is missing").hint(hint));
+        }
     }
 
     /// A text that may be absent or `null`, but not empty.
@@ -356,7 +361,8 @@ impl Reader<'_> {
             Some(Value::Bool(flag)) => flag,
             Some(other) => {
                 let wrong = format!("expected true or false, found {}", found(&other, false));
-                self.problems.push(Problem::new(place.key(key), wrong).hint("write true or false without quotes"));
+                self.problems
+                    .push(Problem::new(place.key(key), wrong).hint("write true or false without quotes"));
                 false
             }
         }
@@ -391,7 +397,7 @@ impl Reader<'_> {
                         parsed.push(item);
                         continue;
                     }
-                    Err(error) => clip_message(&T::Err::to_string(&error)),
+                    Err(error) => one_line(&T::Err::to_string(&error)),
                 },
                 other => format!("expected a text, found {}", found(other, false)),
             };
@@ -403,15 +409,10 @@ impl Reader<'_> {
     fn unknown_keys(&mut self, place: &Place, object: &Map<String, Value>, known: &[&str], more: &[&str]) {
         let all = known.iter().chain(more).copied();
         for key in object.keys().filter(|key| !all.clone().any(|known| known == *key)) {
+            self.meant.extend(nearest(key, all.clone()).map(|near| place.key(near)));
             self.problems.push(Problem::unknown_key(place, key, all.clone()));
         }
     }
-}
-
-/// A message that repeats what somebody wrote, on one line and not too long.
-fn clip_message(message: &str) -> String {
-    let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(400).collect();
-    line
 }
 
 #[cfg(test)]
@@ -495,7 +496,8 @@ mod tests {
 
     #[test]
     fn storage_aliases_mean_the_same_storage() {
-        let config = parse(r#"{"name": "n", "source": {"config": {}}, "storage": {"name": "GOOGLE_BIGQUERY"}}"#);
+        let config =
+            parse(r#"{"name": "n", "source": {"config": {}}, "storage": {"name": "GOOGLE_BIGQUERY"}}"#);
         assert_eq!(config.unwrap().storage.unwrap().name, "GoogleBigQuery");
     }
 

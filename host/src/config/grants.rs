@@ -147,9 +147,19 @@ mod tests {
     #[test]
     fn single_flags_win_lists_add_and_mounts_replace() {
         let grants = file().merged(flags(&[
-            "--allow-net", "https://a.example,https://b.example", "--allow-net", "localhost:8080",
-            "--mount", "other:/in:rw", "--reveal-secret", "Key", "--ca-file", "my.pem",
-            "--memory", "1GiB", "--allow-requested",
+            "--allow-net",
+            "https://a.example,https://b.example",
+            "--allow-net",
+            "localhost:8080",
+            "--mount",
+            "other:/in:rw",
+            "--reveal-secret",
+            "Key",
+            "--ca-file",
+            "my.pem",
+            "--memory",
+            "1GiB",
+            "--allow-requested",
         ]));
         let origins: Vec<String> = grants.allow_net.iter().map(ToString::to_string).collect();
         assert_eq!(origins.len(), 3, "{origins:?}");

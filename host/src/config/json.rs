@@ -159,28 +159,37 @@ impl<'de> Visitor<'de> for Node<'_> {
 fn syntax_problem(text: &str, error: &serde_json::Error) -> Problem {
     let (line, column) = (error.line(), error.column());
     let full = error.to_string();
-    let what = full.split(" at line ").next().unwrap_or(&full);
+    let what = match full.split(" at line ").next().unwrap_or(&full) {
+        "key must be a string" => "a key must be a text",
+        "expected ident" => "expected true, false or null",
+        "expected value" => "expected a value",
+        what => what,
+    };
     let next = text.lines().nth(line.saturating_sub(1)).and_then(|text| {
         // The column counts bytes, from one.
         text.as_bytes().get(column.saturating_sub(1)).map(|byte| char::from(*byte))
     });
     let (message, hint) = match (what, next) {
-        ("recursion limit exceeded", _) => ("is nested too deeply".to_owned(), Some("128 levels are the most")),
+        ("recursion limit exceeded", _) => {
+            ("is nested too deeply".to_owned(), Some("128 levels are the most"))
+        }
         ("trailing comma", _) => ("a comma with nothing after it".to_owned(), Some("remove the comma")),
         ("trailing characters", _) => {
             ("something stands after the end of the JSON value".to_owned(), Some("a file holds one object"))
         }
         (what, Some('/' | '#')) => (lower(what), Some("JSON has no comments: remove it")),
         (what, Some('\'')) => (lower(what), Some("texts stand in double quotes")),
-        ("key must be a string", _) => {
-            ("a key must be a text".to_owned(), Some("keys stand in double quotes"))
-        }
-        (what, _) if what.starts_with("control character") => {
-            ("a line break or another control character in a text".to_owned(), Some("write \\n or close the text"))
-        }
+        ("a key must be a text", _) => (what.to_owned(), Some("keys stand in double quotes")),
+        (what, _) if what.starts_with("control character") => (
+            "a line break or another control character in a text".to_owned(),
+            Some("write \\n or close the text"),
+        ),
         (what, _) if what.starts_with("EOF while parsing") => {
             let inside = what.trim_start_matches("EOF while parsing");
-            (format!("the file ends inside{inside}"), Some("something is not closed, or the file was cut off"))
+            (
+                format!("the file ends inside{inside}"),
+                Some("something is not closed, or the file was cut off"),
+            )
         }
         (what, _) => (lower(what), None),
     };
@@ -208,8 +217,21 @@ mod tests {
     #[test]
     fn syntax_errors_say_where_and_what() {
         let texts = [
-            "", "{", "{\"a\": 1,}", "{\"a\" 1}", "{\n  // why\n}", "{'a': 1}", "{a: 1}", "{\"a\": 'x'}",
-            "{\"a\": \"x\ny\"}", "{\"a\": 01}", "{\"a\": tru}", "{} {}", "[1 2]", "{\"a\": \"x", "{\"a\": 1e999}",
+            "",
+            "{",
+            "{\"a\": 1,}",
+            "{\"a\" 1}",
+            "{\n  // why\n}",
+            "{'a': 1}",
+            "{a: 1}",
+            "{\"a\": 'x'}",
+            "{\"a\": \"x\ny\"}",
+            "{\"a\": 01}",
+            "{\"a\": tru}",
+            "{} {}",
+            "[1 2]",
+            "{\"a\": \"x",
+            "{\"a\": 1e999}",
         ];
         let all: Vec<String> = texts.iter().map(|text| format!("{text:?} → {}", problems(text))).collect();
         insta::assert_snapshot!(all.join("\n"));
@@ -228,6 +250,9 @@ mod tests {
     #[test]
     fn a_byte_order_mark_is_accepted_and_values_are_kept() {
         let text = "\u{feff}{\"a\": [1, -2, 3.5, \"x\", true, null, {}, 18446744073709551615]}";
-        assert_eq!(parse(text).unwrap(), serde_json::from_str::<Value>(text.trim_start_matches('\u{feff}')).unwrap());
+        assert_eq!(
+            parse(text).unwrap(),
+            serde_json::from_str::<Value>(text.trim_start_matches('\u{feff}')).unwrap()
+        );
     }
 }

@@ -83,7 +83,11 @@ impl Problem {
         let problem = Self::new(parent.key(key), "no such key");
         problem.hint(match nearest(key, known.clone()) {
             Some(near) => format!("did you mean '{near}'?"),
-            None => format!("the keys here are {}", list(known)),
+            // What is old or for editors alone is not recommended.
+            None => format!(
+                "the keys here are {}",
+                list(known.into_iter().filter(|key| !matches!(*key, "$schema" | "integration")))
+            ),
         })
     }
 }
@@ -238,6 +242,11 @@ pub(crate) fn clip(text: &str) -> String {
         shown.push('…');
     }
     shown
+}
+
+/// A whole message that repeats what somebody wrote, on one line.
+pub(crate) fn one_line(message: &str) -> String {
+    message.chars().take(400).flat_map(escape).collect()
 }
 
 fn escape(c: char) -> impl Iterator<Item = char> {

@@ -13,7 +13,7 @@ use super::secret::Secrets;
 use super::spec::{ConnectorSpec, MAX_STEPS};
 use super::value::{self, Reader};
 use super::walk::{self, Filler};
-use super::words::{MOST_ERRORS, Places, Words, parameter_name};
+use super::words::{MISSING, MOST_ERRORS, Places, Words, parameter_name};
 
 /// The storage of a configuration that names none.
 pub const DEFAULT_STORAGE: &str = "Sqlite";
@@ -30,6 +30,9 @@ pub const GENERIC_PARAMETERS: &[&str] = &[
     "MaxFetchRetries",
     "ReimportLookbackWindow",
 ];
+
+/// Steps of validation that each value of a configuration may cost.
+const STEPS_PER_VALUE: usize = 200;
 
 /// What a run hands to its guest.
 #[derive(Debug)]
@@ -159,7 +162,7 @@ struct Resolver<'a> {
     texts: BTreeSet<String>,
     /// JSON Pointers of texts of variables and files: never shown.
     external: BTreeSet<String>,
-    /// JSON Pointers of values that could not be had.
+    /// JSON Pointers of values that could not be had or are misspelt.
     failed: BTreeSet<String>,
     problems: Vec<Problem>,
     warnings: Vec<String>,
@@ -182,10 +185,8 @@ impl Resolver<'_> {
         for name in names {
             let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
             if plain != name && is_known(&plain) && !parameters.contains_key(&plain) {
-                self.warnings.push(format!(
-                    "{}: taken for '{plain}', write it so",
-                    self.places.section.key(&name)
-                ));
+                self.warnings
+                    .push(format!("{}: taken for '{plain}', write it so", self.places.section.key(&name)));
                 let (old, new) = (value::step("", &name), value::step("", &plain));
                 for set in [&mut self.texts, &mut self.external, &mut self.failed] {
                     *set = set.iter().map(|at| moved(at, &old, &new)).collect();
@@ -248,9 +249,14 @@ impl Resolver<'_> {
 
     fn fill(&mut self) {
         let root = &self.spec.config_schema;
-        let mut filler = Filler { root, texts: &self.texts, unknown: Vec::new() };
-        filler.fill(&[root], &mut self.value, "");
-        let unknown = filler.unknown;
+        let mut filler = Filler::new(root, &self.texts);
+        filler.fill(&[root], &mut self.value, "", 0);
+        let Filler { unknown, endless, .. } = filler;
+        if endless {
+            let wrong = "there is no end of the defaults in the connector's schema";
+            self.problems.push(Problem::new(&self.places.section, wrong));
+            self.value = Value::Object(Map::new());
+        }
         for (at, key, known) in unknown {
             if at.is_empty() && GENERIC_PARAMETERS.contains(&key.as_str()) {
                 let place = self.places.section.key(&key);
@@ -258,6 +264,9 @@ impl Resolver<'_> {
                 continue;
             }
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            if let Some(near) = nearest(&key, known.iter().copied()) {
+                self.failed.insert(value::step(&at, near));
+            }
             let problem = self.words(&BTreeSet::new()).unknown(&at, &key, &known);
             self.problems.push(problem);
         }
@@ -269,7 +278,9 @@ impl Resolver<'_> {
 
     fn validate(&mut self, marked: &walk::Marked) {
         let root = &self.spec.config_schema;
-        if !walk::affordable(root, root, Some(&self.value), &mut MAX_STEPS.clone()) {
+        // A large configuration may take longer, in proportion.
+        let mut steps = MAX_STEPS + STEPS_PER_VALUE * walk::count(&self.value);
+        if !walk::affordable(root, root, Some(&self.value), &mut steps) {
             let wrong = "the connector's schema takes too long to check against this configuration";
             self.problems.push(Problem::new(&self.places.section, wrong));
             return;
@@ -291,13 +302,16 @@ impl Resolver<'_> {
         for at in &marked.others {
             let place = self.places.place(&self.value, at);
             let problem = Problem::new(place, "a secret must be a text").hint("put it in quotes");
-            problems.push(problem.parameter(parameter_name(&self.value, at)));
+            if !problems.iter().any(|other| other.place == problem.place) {
+                problems.push(problem.parameter(parameter_name(&self.value, at)));
+            }
         }
-        // A value that could not be had is not missing as well.
+        // A value that could not be had or is misspelt is not missing as well.
         let failed: BTreeSet<String> =
             self.failed.iter().map(|at| self.places.place(&self.value, at).to_string()).collect();
         for problem in problems {
-            if !self.problems.contains(&problem) && !failed.contains(&problem.place) {
+            let known = problem.message == MISSING && failed.contains(&problem.place);
+            if !known && !self.problems.contains(&problem) {
                 self.problems.push(problem);
             }
         }
@@ -335,10 +349,8 @@ impl Resolver<'_> {
             } else if asks {
                 secrets.hide(text);
                 let wrong = "the connector has to see the value of this secret, which is not granted";
-                let hint = format!(
-                    "if you trust it with the value, grant it: --reveal-secret {}",
-                    clip(&name)
-                );
+                let hint =
+                    format!("if you trust it with the value, grant it: --reveal-secret {}", clip(&name));
                 self.problems.push(Problem::new(place, wrong).hint(hint).parameter(name).denied());
             } else {
                 *text = secrets.add(&name, text).to_owned();
@@ -399,4 +411,298 @@ fn guest_run_config(run_config: &RunConfig, parameters: &Value, spec: &Connector
     }
     guest.data = Value::Array(items);
     guest
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{Failure, FailureClass};
+
+    fn schema() -> Value {
+        json!({
+            "type": "object",
+            "properties": {
+                "AuthType": {"$ref": "#/$defs/Auth"},
+                "Country": {"enum": ["AT", "CH", "DE"], "default": "CH"},
+                "Language": {"type": "string", "pattern": "^[A-Z]{2}$", "description": "Two capital letters, such as EN. Of ISO 639."},
+                "StartDate": {"type": "string", "format": "date", "x-backfill": true},
+                "EndDate": {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}], "x-backfill": true},
+                "Limit": {"type": "integer", "minimum": 1, "x-backfill": true},
+                "Deleted": {"type": "boolean", "default": false},
+                "Ids": {"type": "array", "items": {"type": "string"}},
+                "Tokens": {"type": "array", "items": {"type": "string", "writeOnly": true}},
+                "Page": {"type": "object", "properties": {"Size": {"type": "integer", "default": 100}, "From": {"type": "integer"}}},
+                "Extra": {"type": "object", "additionalProperties": true},
+                "Pin": {"type": "string", "writeOnly": true, "pattern": "^[0-9]+$", "x-backfill": true},
+                "ApiSecret": {"type": ["string", "null"], "writeOnly": true},
+            },
+            "required": ["AuthType"],
+            "$defs": {
+                "Auth": {"oneOf": [
+                    {"type": "object", "properties": {"oauth2": {"$ref": "#/$defs/OAuth"}}, "required": ["oauth2"], "additionalProperties": false},
+                    {"type": "object", "properties": {"key": {"type": "string", "writeOnly": true}}, "required": ["key"], "additionalProperties": false},
+                    {"const": "none"},
+                ]},
+                "OAuth": {"type": "object", "properties": {
+                    "AccessToken": {"type": "string", "writeOnly": true, "description": "The token of the app"},
+                    "Region": {"type": "string", "default": "eu"},
+                }, "required": ["AccessToken"]},
+            },
+        })
+    }
+
+    fn spec() -> ConnectorSpec {
+        ConnectorSpec {
+            name: "test".into(),
+            version: "1.0.0".into(),
+            config_schema: schema(),
+            plain_secrets: vec!["ApiSecret".into()],
+            ..ConnectorSpec::default()
+        }
+    }
+
+    fn config(parameters: &Value) -> Config {
+        let text = json!({"name": "n", "source": {"config": parameters}}).to_string();
+        Config::parse(&text, Path::new(".")).unwrap()
+    }
+
+    fn env(name: &str) -> Option<String> {
+        let all = [
+            ("TOKEN", "s3cret-env"),
+            ("LIMIT", " 5 "),
+            ("FLAG", "TRUE"),
+            ("IDS", "[\"a\",\"b\"]"),
+            ("EMPTY", ""),
+        ];
+        all.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    fn run(parameters: Value, run_config: &RunConfig, revealed: &[&str]) -> Result<Resolved, ConfigProblems> {
+        let revealed: Vec<String> = revealed.iter().map(|name| (*name).to_owned()).collect();
+        resolve(&config(&parameters), run_config, &spec(), &env, &revealed)
+    }
+
+    fn with_auth(mut parameters: Value) -> Value {
+        parameters["AuthType"] = json!("none");
+        parameters
+    }
+
+    fn guest(resolved: &Resolved) -> Value {
+        let config: Value = serde_json::from_str(&resolved.ow_config).unwrap();
+        config["source"]["config"].clone()
+    }
+
+    fn problems(parameters: Value) -> String {
+        run(parameters, &RunConfig::default(), &[]).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_spec_of_these_tests_is_sound() {
+        assert_eq!(spec().check(), []);
+    }
+
+    #[test]
+    fn the_guest_sees_defaults_conversions_and_placeholders() {
+        let parameters = json!({
+            "AuthType": {"value": "oauth2", "items": {"AccessToken": {"env": "TOKEN"}}},
+            "Limit": {"env": "LIMIT"}, "Deleted": {"value": {"env": "FLAG"}}, "Ids": {"env": "IDS"},
+            "Page": {"value": {"From": "7"}}, "Tokens": {"value": ["tok-one", "tok-two"]},
+            "Extra": {"value": {"anything": {"value": 1}}}, "EndDate": null, "Language": {"value": ""},
+        });
+        let resolved = run(parameters, &RunConfig::default(), &[]).unwrap();
+        let text = secrets_by_name(&resolved);
+        insta::assert_snapshot!(text);
+        for value in ["s3cret-env", "tok-one", "tok-two"] {
+            assert!(!text.contains(value));
+            assert_eq!(resolved.secrets.redact(value), "***");
+        }
+    }
+
+    /// `OW_CONFIG` with names in place of the random placeholders.
+    fn secrets_by_name(resolved: &Resolved) -> String {
+        let value: Value = serde_json::from_str(&resolved.ow_config).unwrap();
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        resolved
+            .secrets
+            .iter()
+            .fold(text, |text, secret| text.replace(&secret.placeholder, &format!("<{}>", secret.name)))
+    }
+
+    #[test]
+    fn many_mistakes_are_told_at_once() {
+        insta::assert_snapshot!(problems(json!({
+            "AuthType": {"oauth2": {"AccesToken": {"value": "s3cret"}}},
+            "Contry": {"value": "CH"}, "Country": {"value": "ch"}, "Language": {"value": "english"},
+            "StartDate": {"value": "1.2.2024"}, "Limit": {"value": 0}, "Deleted": {"value": "perhaps"},
+            "Ids": {"value": [1, "x"]}, "Page": {"value": {"size": 5}}, "EndDate": {"value": "never"},
+        })));
+    }
+
+    #[test]
+    fn other_mistakes_are_told_too() {
+        let all = [
+            problems(json!({})),
+            problems(json!({"AuthType": ""})),
+            problems(json!({"AuthType": {"env": "NO_SUCH"}})),
+            problems(json!({"AuthType": {"oauth3": {"AccessToken": "s3cret"}}})),
+            problems(json!({"AuthType": "nome"})),
+            problems(json!({"AuthType": 5})),
+            problems(json!({"AuthType": {"oauth2": {"AccessToken": 123456}}})),
+            problems(with_auth(json!({"Limit": "many", "Ids": "a,b", "Page": 5, "Language": 5}))),
+            problems(with_auth(json!({"Pin": "s3cret", "Tokens": ["a-token", 5]}))),
+            problems(with_auth(json!({"Language": {"env": "TOKEN"}, "Limit": {"env": "TOKEN"}}))),
+        ];
+        let all = all.join("\n");
+        insta::assert_snapshot!(all);
+        assert!(!all.contains("s3cret") && !all.contains("123456"));
+    }
+
+    #[test]
+    fn owox_parameters_without_meaning_are_left_out_with_a_warning() {
+        let parameters =
+            with_auth(json!({"MaxFetchRetries": {"value": 3}, "Country*": "DE", "Language": "EN"}));
+        let resolved = run(parameters, &RunConfig::default(), &[]).unwrap();
+        insta::assert_snapshot!(resolved.warnings.join("\n"));
+        assert_eq!(guest(&resolved)["Country"]["value"], "DE");
+        assert!(guest(&resolved).get("MaxFetchRetries").is_none());
+    }
+
+    #[test]
+    fn a_run_overrides_what_the_schema_lets_it() {
+        let file = RunConfig::parse(
+            r#"{"type": "MANUAL_BACKFILL", "data": [{"configField": "StartDate", "value": "2024-01-01"},
+                {"configField": "Pin", "value": "12345"}], "state": {"k": {"a": 1}}}"#,
+        );
+        let set = [("Limit".to_owned(), "7".to_owned()), ("EndDate".to_owned(), "2024-02-01".to_owned())];
+        let run_config = RunConfig::with_overrides(Some(file.unwrap()), None, &set, None).unwrap();
+        let resolved = run(with_auth(json!({"Limit": {"env": "NO_SUCH"}})), &run_config, &[]);
+        // What the run overrides is not needed, but the file stays wrong.
+        assert!(resolved.is_err());
+        let resolved = run(with_auth(json!({"Limit": 3})), &run_config, &[]).unwrap();
+        let config = guest(&resolved);
+        assert_eq!(config["Limit"]["value"], 7);
+        assert_eq!(config["StartDate"]["value"], "2024-01-01");
+        let guest = resolved.ow_run_config(&BTreeMap::from([("k".into(), "{\"a\": 1.0}".into())]));
+        assert!(!guest.contains("12345"), "a secret reached the guest");
+        let secret = resolved.secrets.iter().next().unwrap();
+        insta::assert_snapshot!(guest.replace(&secret.placeholder, "<Pin>"));
+    }
+
+    #[test]
+    fn a_run_may_not_override_anything_else() {
+        let set = [("Country", "DE"), ("Startdate", "x"), ("Limit", "many"), ("Colour", "red")];
+        let set = set.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let run_config = RunConfig::with_overrides(None, None, &set, None).unwrap();
+        insta::assert_snapshot!(run(with_auth(json!({})), &run_config, &[]).unwrap_err().to_string());
+    }
+
+    #[test]
+    fn a_custom_run_passes_everything_through() {
+        let set = [("Limit", "7"), ("Language", "7"), ("anything", "{\"a\": 1}"), ("more", "text")];
+        let set = set.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let run_config = RunConfig::with_overrides(None, Some(RunType::Custom), &set, None).unwrap();
+        let resolved = run(with_auth(json!({})), &run_config, &[]).unwrap();
+        insta::assert_snapshot!(resolved.ow_run_config(&BTreeMap::new()));
+        let any = RunConfig::parse(r#"{"type": "CUSTOM", "data": {"any": [1]}}"#).unwrap();
+        let resolved = run(with_auth(json!({})), &any, &[]).unwrap();
+        assert!(resolved.ow_run_config(&BTreeMap::new()).contains(r#""data":{"any":[1]}"#));
+    }
+
+    #[test]
+    fn a_secret_is_shown_only_when_asked_for_and_granted() {
+        let parameters = || with_auth(json!({"ApiSecret": "s3cret-value"}));
+        let denied = run(parameters(), &RunConfig::default(), &[]).unwrap_err();
+        let failure = Failure::from(denied);
+        assert_eq!(failure.class, FailureClass::Denied);
+        insta::assert_snapshot!(format!("{}\n{}", failure.message, failure.hint.unwrap()));
+
+        let granted = run(parameters(), &RunConfig::default(), &["ApiSecret"]).unwrap();
+        assert_eq!(guest(&granted)["ApiSecret"]["value"], "s3cret-value");
+        assert_eq!(granted.secrets.redact("a s3cret-value"), "a ***");
+
+        let unasked = run(parameters(), &RunConfig::default(), &["ApiSecret", "Pin"]).unwrap_err();
+        assert!(unasked.to_string().contains("does not ask to see the secret 'Pin'"), "{unasked}");
+        // Nothing to show, nothing to grant.
+        assert!(run(with_auth(json!({})), &RunConfig::default(), &[]).is_ok());
+    }
+
+    #[test]
+    fn storage_parameters_are_looked_up_and_redacted() {
+        let text = json!({"name": "n", "source": {"config": {}}, "storage": {"name": "GoogleBigQuery", "config": {
+            "ServiceAccountJson": {"env": "TOKEN"}, "OAuthAccessToken": {"value": "inline-token"}, "ProjectID": {"value": "my-project"},
+        }}});
+        let config = Config::parse(&text.to_string(), Path::new(".")).unwrap();
+        let mut secrets = Secrets::new();
+        let parameters = storage_parameters(&config, &env, &mut secrets).unwrap();
+        assert_eq!(parameters["ServiceAccountJson"], "s3cret-env");
+        assert_eq!(secrets.redact("s3cret-env inline-token my-project"), "*** *** my-project");
+        let error = storage_parameters(&config, &|_| None, &mut secrets).unwrap_err();
+        assert!(
+            error.to_string().contains("storage.config.ServiceAccountJson: the environment variable 'TOKEN'")
+        );
+    }
+
+    #[test]
+    fn ten_megabytes_of_parameters_work() {
+        let ids: Vec<String> = (0..900_000).map(|n| format!("{n:08}")).collect();
+        let start = std::time::Instant::now();
+        let resolved = run(with_auth(json!({ "Ids": ids })), &RunConfig::default(), &[]).unwrap();
+        assert!(resolved.ow_config.len() > 9_000_000);
+        assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn many_secrets_work() {
+        let tokens: Vec<String> = (0..20_000).map(|n| format!("token-{n:08}")).collect();
+        let start = std::time::Instant::now();
+        let resolved = run(with_auth(json!({ "Tokens": tokens })), &RunConfig::default(), &[]).unwrap();
+        assert_eq!(resolved.secrets.iter().count(), 20_000);
+        assert!(start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn defaults_without_end_are_an_error() {
+        for (names, default) in
+            [(&["x"][..], json!({})), (&["x", "y"], json!({})), (&["x"], json!({"z": "z".repeat(100_000)}))]
+        {
+            let properties: Map<String, Value> = names
+                .iter()
+                .map(|name| ((*name).to_owned(), json!({"$ref": "#/$defs/D", "default": default})))
+                .collect();
+            let config_schema = json!({
+                "type": "object", "properties": {"D": {"$ref": "#/$defs/D"}},
+                "$defs": {"D": {"type": "object", "properties": properties, "additionalProperties": true}},
+            });
+            let spec = ConnectorSpec { config_schema, plain_secrets: vec![], ..spec() };
+            assert_eq!(spec.check(), []);
+            let start = std::time::Instant::now();
+            let error =
+                resolve(&config(&json!({"D": {}})), &RunConfig::default(), &spec, &env, &[]).unwrap_err();
+            assert!(error.to_string().contains("no end of the defaults"), "{error}");
+            assert!(start.elapsed() < std::time::Duration::from_secs(20), "{:?}", start.elapsed());
+        }
+    }
+
+    #[test]
+    fn internally_tagged_and_conditional_parameters_get_their_defaults() {
+        let config_schema = json!({
+            "type": "object",
+            "properties": {"Mode": {"enum": ["fast", "safe"], "default": "safe"}, "Auth": {"anyOf": [
+                {"type": "object", "properties": {"type": {"const": "a"}, "A": {"type": "integer", "default": 1}}, "required": ["type"]},
+                {"type": "object", "properties": {"type": {"const": "b"}, "B": {"type": "integer", "default": 2}}, "required": ["type"]},
+            ]}},
+            "if": {"properties": {"Mode": {"const": "safe"}}},
+            "then": {"properties": {"Checks": {"type": "integer", "default": 3}}},
+            "else": {"properties": {"Threads": {"type": "integer", "default": 4}}},
+        });
+        let spec = ConnectorSpec { config_schema, plain_secrets: vec![], ..spec() };
+        let run = |parameters: Value| resolve(&config(&parameters), &RunConfig::default(), &spec, &env, &[]);
+        let safe = guest(&run(json!({"Auth": {"value": {"type": "b"}}})).unwrap());
+        assert_eq!(safe["Auth"]["value"], json!({"type": "b", "B": 2}));
+        assert_eq!((&safe["Checks"]["value"], safe.get("Threads")), (&json!(3), None));
+        let fast = guest(&run(json!({"Mode": "fast"})).unwrap());
+        assert_eq!((&fast["Threads"]["value"], fast.get("Checks")), (&json!(4), None));
+    }
 }

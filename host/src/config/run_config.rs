@@ -159,13 +159,7 @@ impl RunConfig {
             }
         };
         ConfigProblems::check(None, problems)?;
-        Ok(Self {
-            run_type: run_type.unwrap_or_default(),
-            data,
-            state,
-            file: None,
-            set: BTreeMap::new(),
-        })
+        Ok(Self { run_type: run_type.unwrap_or_default(), data, state, file: None, set: BTreeMap::new() })
     }
 
     /// What the file says with the flags over it. `--set` adds an item or
@@ -214,9 +208,10 @@ impl RunConfig {
     /// The items of `data`: name, value and index. Checked when it was read.
     pub(crate) fn items(&self) -> impl Iterator<Item = (usize, &str, &Value)> {
         let items = self.data.as_array().map(Vec::as_slice).unwrap_or_default();
-        items.iter().enumerate().filter_map(|(index, item)| {
-            Some((index, item.get("configField")?.as_str()?, item.get("value")?))
-        })
+        items
+            .iter()
+            .enumerate()
+            .filter_map(|(index, item)| Some((index, item.get("configField")?.as_str()?, item.get("value")?)))
     }
 }
 
@@ -264,7 +259,8 @@ fn check_items(data: &Value, problems: &mut Vec<Problem>) {
             }
         }
         if object.get("value").is_none_or(Value::is_null) {
-            problems.push(Problem::new(place.key("value"), "is missing").hint("write the value for this run"));
+            problems
+                .push(Problem::new(place.key("value"), "is missing").hint("write the value for this run"));
         }
     }
 }
@@ -295,7 +291,8 @@ mod tests {
     fn everything_in_a_file_is_optional() {
         let empty = RunConfig::parse("{}").unwrap();
         assert_eq!((empty.run_type, empty.data, empty.state), (RunType::Incremental, Value::Null, None));
-        let custom = RunConfig::parse(r#"{"type": "CUSTOM", "data": {"any": 1}, "state": {"k": 1}}"#).unwrap();
+        let custom =
+            RunConfig::parse(r#"{"type": "CUSTOM", "data": {"any": 1}, "state": {"k": 1}}"#).unwrap();
         assert_eq!((custom.run_type, custom.state.unwrap().len()), (RunType::Custom, 1));
     }
 
@@ -309,7 +306,8 @@ mod tests {
             "[]",
             "{\"type\": 5}",
         ];
-        let all: Vec<String> = texts.iter().map(|text| RunConfig::parse(text).unwrap_err().to_string()).collect();
+        let all: Vec<String> =
+            texts.iter().map(|text| RunConfig::parse(text).unwrap_err().to_string()).collect();
         insta::assert_snapshot!(all.join("\n"));
     }
 
@@ -331,7 +329,9 @@ mod tests {
     #[test]
     fn a_custom_file_made_another_type_is_checked_again() {
         let file = RunConfig::parse(r#"{"type": "CUSTOM", "data": {"any": 1}}"#).unwrap();
-        assert!(RunConfig::with_overrides(Some(file.clone()), Some(RunType::Incremental), &[], None).is_err());
+        assert!(
+            RunConfig::with_overrides(Some(file.clone()), Some(RunType::Incremental), &[], None).is_err()
+        );
         assert!(RunConfig::with_overrides(Some(file), None, &set(&[("A", "1")]), None).is_err());
     }
 
@@ -342,7 +342,8 @@ mod tests {
             let keeps = matches!(run_type, RunType::Incremental | RunType::Custom);
             let run_config = RunConfig { run_type, ..RunConfig::default() };
             assert_eq!(run_config.start_state(stored.clone()).is_empty(), !keeps, "{run_type}");
-            let given = RunConfig { state: Some(Map::from_iter([("k".into(), json!({"a": 2}))])), ..run_config };
+            let given =
+                RunConfig { state: Some(Map::from_iter([("k".into(), json!({"a": 2}))])), ..run_config };
             assert_eq!(given.start_state(stored.clone()).get("k").unwrap(), "{\"a\":2}");
         }
     }

@@ -19,7 +19,10 @@ pub fn config_schema() -> Value {
     let limits = LimitOverrides::json_schema(&mut generator).to_value();
     let mut defs = generator.take_definitions(true);
     defs.insert("Source".into(), section("The connector and its parameters.", &["config"]));
-    defs.insert("Storage".into(), section("Where rows and state go. Without it: SQLite, 'ow.db'.", &["name"]));
+    defs.insert(
+        "Storage".into(),
+        section("Where rows and state go. Without it: SQLite, 'ow.db'.", &["name"]),
+    );
     defs.insert("Sandbox".into(), sandbox(&origin, &mount, &limits));
     defs.insert("Parameters".into(), parameters());
     let text = |words: &str| json!({"type": ["string", "null"], "pattern": "\\S", "description": words});
@@ -68,14 +71,15 @@ pub fn run_config_schema() -> Value {
         "required": ["configField", "value"],
         "additionalProperties": false,
     });
-    let names = RunType::ALL.map(RunType::name);
+    let mut types: Vec<Value> = RunType::ALL.map(|run_type| run_type.name().into()).into();
+    types.push(Value::Null);
     json!({
         "$schema": DRAFT,
         "title": "ow-host run configuration",
         "description": "What kind of run it is, what it overrides, and the state that it starts from.",
         "type": "object",
         "properties": {
-            "type": {"enum": names, "default": RunType::default().name(), "description": "The kind of run."},
+            "type": {"enum": types, "default": RunType::default().name(), "description": "The kind of run."},
             "data": {"description": "Overridden parameters; any JSON in a CUSTOM run."},
             "state": {
                 "type": ["object", "null"],
@@ -118,7 +122,8 @@ fn parameters() -> Value {
 fn sandbox(origin: &Value, mount: &Value, limits: &Value) -> Value {
     let mut properties: Map<String, Value> =
         limits.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
-    let list = |item: &Value, words: &str| json!({"type": ["array", "null"], "items": item, "description": words});
+    let list =
+        |item: &Value, words: &str| json!({"type": ["array", "null"], "items": item, "description": words});
     let text = json!({"type": "string", "pattern": "\\S"});
     properties.insert(
         "allow_net".into(),
@@ -136,7 +141,8 @@ fn sandbox(origin: &Value, mount: &Value, limits: &Value) -> Value {
         "mounts".into(),
         list(mount, "Folders that the connector sees; relative ones start at the folder of this file."),
     );
-    properties.insert("reveal_secrets".into(), list(&text, "Secret parameters that the connector gets in clear."));
+    properties
+        .insert("reveal_secrets".into(), list(&text, "Secret parameters that the connector gets in clear."));
     properties.insert(
         "ca_file".into(),
         json!({
@@ -178,4 +184,47 @@ fn example() -> Value {
         "storage": {"name": "Sqlite", "config": {"Path": {"value": "ow.db"}}},
         "sandbox": {"allow_net": ["https://openholidaysapi.org"], "memory": "64MiB"},
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{RunConfig, spec};
+
+    #[test]
+    fn run_configurations_are_judged_alike_by_parser_and_schema() {
+        let validator = spec::validator(&run_config_schema()).unwrap();
+        let mut texts: Vec<String> = [
+            "{}",
+            r#"{"type": null, "data": null, "state": null}"#,
+            r#"{"type": "INCREMENTAL", "data": [], "state": {}}"#,
+            r#"{"type": "CUSTOM", "data": 5, "state": {"k": 1}}"#,
+            r#"{"data": 5}"#,
+            r#"{"type": "full-refresh"}"#,
+            r#"{"type": "EVERYTHING"}"#,
+            r#"{"typ": "CUSTOM"}"#,
+            r#"{"state": []}"#,
+            r#"{"data": [{"configField": "A", "value": null}]}"#,
+            r#"{"data": [{"configField": 5, "value": 1}]}"#,
+            r#"{"data": [{"configField": "A", "value": 1, "more": 1}]}"#,
+            r#"{"data": ["A"]}"#,
+            "[]",
+        ]
+        .map(str::to_owned)
+        .into();
+        texts.extend(run_config_schema()["examples"].as_array().unwrap().iter().map(ToString::to_string));
+        for text in texts {
+            let value = serde_json::from_str(&text).unwrap();
+            assert_eq!(validator.is_valid(&value), RunConfig::parse(&text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_limit_is_in_the_schema_with_its_description() {
+        let schema = config_schema();
+        let properties = &schema["$defs"]["Sandbox"]["properties"];
+        for key in crate::sandbox::limits::KEYS {
+            assert!(properties[key]["description"].is_string(), "{key}");
+        }
+    }
 }

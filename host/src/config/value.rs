@@ -54,9 +54,8 @@ impl<'a> Reader<'a> {
 
     /// All parameters of a section.
     pub(crate) fn parameters(&mut self, section: &Map<String, Value>) -> Map<String, Value> {
-        let values = section.iter().map(|(name, value)| {
-            (name.clone(), self.value(value, &step("", name), false))
-        });
+        let values =
+            section.iter().map(|(name, value)| (name.clone(), self.value(value, &step("", name), false)));
         values.collect()
     }
 
@@ -185,7 +184,8 @@ mod tests {
 
     #[test]
     fn an_object_inside_value_is_what_it_is() {
-        let written = json!({"A": {"value": {"filter": {"value": 5}}}, "B": {"value": [{"value": 1}]}, "C": 1});
+        let written =
+            json!({"A": {"value": {"filter": {"value": 5}}}, "B": {"value": [{"value": 1}]}, "C": 1});
         let meant = json!({"A": {"filter": {"value": 5}}, "B": [{"value": 1}], "C": 1});
         assert_eq!(read(written).0, meant);
     }
@@ -201,10 +201,13 @@ mod tests {
             "F": {"env": "TOKEN", "file": "x"},
         }));
         let text = "from-the-env";
-        assert_eq!(value, json!({
-            "A": text, "B": text, "C": {"oauth2": {"Token": text}}, "D": ["x", text], "E": null,
-            "F": {"env": "TOKEN", "file": "x"},
-        }));
+        assert_eq!(
+            value,
+            json!({
+                "A": text, "B": text, "C": {"oauth2": {"Token": text}}, "D": ["x", text], "E": null,
+                "F": {"env": "TOKEN", "file": "x"},
+            })
+        );
         insta::assert_snapshot!(problems.join("\n"));
     }
 
@@ -219,7 +222,8 @@ mod tests {
         let written = json!({"A": {"file": "token"}, "B": {"file": "big"}, "C": {"file": "binary"}, "D": {"file": "no"}});
         let values = reader.parameters(written.as_object().unwrap());
         assert_eq!(values.get("A"), Some(&json!("line\n")));
-        let problems: Vec<String> = reader.problems.iter().map(|(at, p)| format!("{at}: {}", p.message)).collect();
+        let problems: Vec<String> =
+            reader.problems.iter().map(|(at, p)| format!("{at}: {}", p.message)).collect();
         insta::assert_snapshot!(problems.join("\n"));
         assert_eq!(secrets.redact("a line"), "a ***");
     }

@@ -15,7 +15,7 @@ use super::value::step;
 const MAX_LEVELS: usize = 64;
 
 /// The subschema that a local `$ref` means.
-fn target<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
+pub(crate) fn target<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
     let pointer = percent_encoding::percent_decode_str(reference.strip_prefix('#')?).decode_utf8().ok()?;
     root.pointer(&pointer)
 }
@@ -24,7 +24,10 @@ fn branches<'a>(schema: &'a Map<String, Value>, keyword: &str) -> &'a [Value] {
     schema.get(keyword).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-fn entries<'a>(schema: &'a Map<String, Value>, keyword: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
+fn entries<'a>(
+    schema: &'a Map<String, Value>,
+    keyword: &str,
+) -> impl Iterator<Item = (&'a String, &'a Value)> {
     schema.get(keyword).and_then(Value::as_object).into_iter().flatten()
 }
 
@@ -74,7 +77,9 @@ fn collect<'a>(
     };
     more.extend(chosen.iter().filter_map(|keyword| schema.get(*keyword)));
     let dependent = entries(schema, "dependentSchemas");
-    more.extend(dependent.filter(|(key, _)| value.is_none_or(|v| v.get(key.as_str()).is_some())).map(|(_, s)| s));
+    more.extend(
+        dependent.filter(|(key, _)| value.is_none_or(|v| v.get(key.as_str()).is_some())).map(|(_, s)| s),
+    );
     for schema in more {
         collect(root, schema, value, level + 1, seen, found);
     }
@@ -135,7 +140,9 @@ fn fits_within(root: &Value, schema: &Value, value: &Value, fuel: &mut usize, le
         && branches(schema, "allOf").iter().all(|schema| check(schema, value))
         && alternatives.iter().all(|list| list.is_empty() || list.iter().any(|schema| check(schema, value)));
     let Value::Object(object) = value else { return own };
-    own && branches(schema, "required").iter().all(|key| key.as_str().is_none_or(|key| object.contains_key(key)))
+    own && branches(schema, "required")
+        .iter()
+        .all(|key| key.as_str().is_none_or(|key| object.contains_key(key)))
         && entries(schema, "properties").all(|(key, schema)| object.get(key).is_none_or(|v| check(schema, v)))
         && (schema.get("additionalProperties") != Some(&Value::Bool(false))
             || object.keys().all(|key| knows(schema, key)))
@@ -205,7 +212,8 @@ fn convert(root: &Value, schemas: &[&Value], text: &str, origin: Origin) -> Opti
         return None;
     }
     let trimmed = text.trim();
-    let flag = [("true", true), ("false", false)].into_iter().find(|(word, _)| trimmed.eq_ignore_ascii_case(word));
+    let flag =
+        [("true", true), ("false", false)].into_iter().find(|(word, _)| trimmed.eq_ignore_ascii_case(word));
     match flag {
         Some((_, flag)) if wants(&Value::Bool(flag)) => return Some(Value::Bool(flag)),
         _ => {}
@@ -225,7 +233,9 @@ fn children<'a>(schemas: &[&'a Map<String, Value>], key: &str) -> Vec<&'a Value>
             Some(property) => found.push(property),
             None => found.extend(schema.get("additionalProperties").filter(|schema| schema.is_object())),
         }
-        found.extend(schema.get("unevaluatedProperties").filter(|schema| property.is_none() && schema.is_object()));
+        found.extend(
+            schema.get("unevaluatedProperties").filter(|schema| property.is_none() && schema.is_object()),
+        );
     }
     found
 }
@@ -270,10 +280,30 @@ pub(crate) struct Filler<'a> {
     pub(crate) texts: &'a BTreeSet<String>,
     /// JSON Pointer of the object, unknown key, and the keys that are known.
     pub(crate) unknown: Vec<(String, String, Vec<String>)>,
+    /// Bytes of defaults that may still be filled in.
+    budget: usize,
+    /// Whether defaults were left out because there is no end of them: a
+    /// default may itself have defaults, and so on.
+    pub(crate) endless: bool,
 }
 
+/// Bytes of all defaults together. They are repeated for every item of a list.
+const MAX_DEFAULT_BYTES: usize = 32 << 20;
+
+/// Levels of a value: twice what a file can have.
+const MAX_DEPTH: usize = 256;
+
 impl<'a> Filler<'a> {
-    pub(crate) fn fill(&mut self, schemas: &[&'a Value], value: &mut Value, at: &str) {
+    pub(crate) fn new(root: &'a Value, texts: &'a BTreeSet<String>) -> Self {
+        Self { root, texts, unknown: Vec::new(), budget: MAX_DEFAULT_BYTES, endless: false }
+    }
+
+    /// Makes the value at a JSON Pointer complete.
+    pub(crate) fn fill(&mut self, schemas: &[&'a Value], value: &mut Value, at: &str, depth: usize) {
+        if depth > MAX_DEPTH {
+            self.endless = true;
+            return;
+        }
         if let Value::String(text) = value {
             let origin = if self.texts.contains(at) { Origin::Text } else { Origin::Inline };
             if let Some(converted) = convert(self.root, schemas, text, origin) {
@@ -281,18 +311,18 @@ impl<'a> Filler<'a> {
             }
         }
         match value {
-            Value::Object(_) => self.fill_object(schemas, value, at),
+            Value::Object(_) => self.fill_object(schemas, value, at, depth),
             Value::Array(list) => {
+                let all = flatten(self.root, schemas, None);
                 for (index, item) in list.iter_mut().enumerate() {
-                    let schemas = items(&flatten(self.root, schemas, None), index);
-                    self.fill(&schemas, item, &step(at, &index.to_string()));
+                    self.fill(&items(&all, index), item, &step(at, &index.to_string()), depth + 1);
                 }
             }
             _ => {}
         }
     }
 
-    fn fill_object(&mut self, schemas: &[&'a Value], value: &mut Value, at: &str) {
+    fn fill_object(&mut self, schemas: &[&'a Value], value: &mut Value, at: &str, depth: usize) {
         let root = self.root;
         let all = flatten(root, schemas, None);
         if let Value::Object(object) = value {
@@ -317,6 +347,11 @@ impl<'a> Filler<'a> {
                 if !object.contains_key(key)
                     && let Some(default) = default_of(root, property)
                 {
+                    let Some(rest) = self.budget.checked_sub(key.len() + weight(default)) else {
+                        self.endless = true;
+                        return;
+                    };
+                    self.budget = rest;
                     object.insert(key.clone(), default.clone());
                 }
             }
@@ -326,7 +361,7 @@ impl<'a> Filler<'a> {
         }
         let Value::Object(object) = value else { return };
         for (key, value) in object {
-            self.fill(&children(&chosen, key), value, &step(at, key));
+            self.fill(&children(&chosen, key), value, &step(at, key), depth + 1);
         }
     }
 
@@ -346,11 +381,32 @@ impl<'a> Filler<'a> {
         }
         let unknown: Vec<String> =
             object.keys().filter(|key| !all.iter().any(|schema| knows(schema, key))).cloned().collect();
-        let known = || all.iter().flat_map(|schema| entries(schema, "properties")).map(|(key, _)| key.clone());
+        let known =
+            || all.iter().flat_map(|schema| entries(schema, "properties")).map(|(key, _)| key.clone());
         for key in unknown {
             object.remove(&key);
             self.unknown.push((at.to_owned(), key, known().collect()));
         }
+    }
+}
+
+/// About how many bytes a value takes.
+fn weight(value: &Value) -> usize {
+    let own = 64;
+    own + match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight).sum(),
+        Value::Object(entries) => entries.iter().map(|(key, value)| key.len() + weight(value)).sum(),
+        _ => 0,
+    }
+}
+
+/// How many values a value holds, itself among them.
+pub(crate) fn count(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(items) => items.iter().map(count).sum(),
+        Value::Object(entries) => entries.values().map(count).sum::<usize>(),
+        _ => 0,
     }
 }
 
@@ -381,7 +437,14 @@ pub(crate) fn secrets(root: &Value, value: &Value) -> Marked {
     marked
 }
 
-fn find_secrets(root: &Value, schemas: &[&Value], value: &Value, at: &str, inside: bool, marked: &mut Marked) {
+fn find_secrets(
+    root: &Value,
+    schemas: &[&Value],
+    value: &Value,
+    at: &str,
+    inside: bool,
+    marked: &mut Marked,
+) {
     let all = flatten(root, schemas, None);
     let secret = inside || all.iter().any(|schema| schema.get("writeOnly") == Some(&Value::Bool(true)));
     match value {

@@ -13,6 +13,9 @@ use super::walk;
 /// Errors that are told; a list of a million wrong items has as many.
 pub(crate) const MOST_ERRORS: usize = 1_000;
 
+/// What is said of a required parameter that is not there.
+pub(crate) const MISSING: &str = "is required, but missing or empty";
+
 /// What is needed to tell an error.
 pub(crate) struct Words<'a> {
     /// The connector's schema.
@@ -102,7 +105,7 @@ impl Words<'_> {
 
     fn missing(&self, pointer: &str, property: &str) -> Problem {
         let pointer = super::value::step(pointer, property);
-        let problem = self.problem(&pointer, "is required, but missing or empty");
+        let problem = self.problem(&pointer, MISSING);
         let schemas = walk::at(self.schema, self.value, &pointer);
         let described = schemas.iter().find_map(|schema| description(Some(schema)));
         problem.hint(match described {
@@ -139,7 +142,8 @@ impl Words<'_> {
             [only] => Some(*only),
             _ => walk::choose(self.schema, branches, value),
         };
-        if let Some(errors) = chosen.and_then(|index| context.get(index)).filter(|errors| !errors.is_empty()) {
+        if let Some(errors) = chosen.and_then(|index| context.get(index)).filter(|errors| !errors.is_empty())
+        {
             errors.iter().for_each(|error| self.tell(error, problems));
             return;
         }
@@ -170,18 +174,25 @@ impl Words<'_> {
     ) -> (String, Option<String>) {
         let (pointer, value) = (error.instance_path().as_str(), error.instance().as_ref());
         let found = self.found(pointer, value);
-        let bound = |word: &str, limit: &dyn std::fmt::Display| (format!("must be {word} {limit}, found {found}"), None);
+        let bound = |word: &str, limit: &dyn std::fmt::Display| {
+            (format!("must be {word} {limit}, found {found}"), None)
+        };
         match kind {
             Kind::Type { .. } => {
                 let wanted = schema.and_then(|schema| schema.get("type"));
-                (format!("expected {}, found {found}", type_words(wanted)), self.type_hint(wanted, value, pointer))
+                (
+                    format!("expected {}, found {found}", type_words(wanted)),
+                    self.type_hint(wanted, value, pointer),
+                )
             }
             Kind::Enum { options } => {
                 let options: Vec<&Value> = options.as_array().into_iter().flatten().collect();
                 self.one_of(value, pointer, &options)
             }
             Kind::Constant { expected_value } => self.one_of(value, pointer, &[expected_value.as_ref()]),
-            Kind::Pattern { pattern } => (format!("does not match the pattern {}: {found}", clip(pattern)), None),
+            Kind::Pattern { pattern } => {
+                (format!("does not match the pattern {}: {found}", clip(pattern)), None)
+            }
             Kind::Format { format } => (format!("expected {}, found {found}", format_words(format)), None),
             Kind::Minimum { limit } => bound("at least", limit),
             Kind::Maximum { limit } => bound("at most", limit),
@@ -197,11 +208,14 @@ impl Words<'_> {
             Kind::UniqueItems => ("has an item twice".to_owned(), Some("remove one of them".to_owned())),
             Kind::Contains => ("lacks an item that it must have".to_owned(), description(schema)),
             Kind::FalseSchema => ("may not be given here".to_owned(), Some("remove it".to_owned())),
-            Kind::OneOfMultipleValid { .. } => {
-                ("fits more than one of the forms that it can have".to_owned(), Some("keep one of them".to_owned()))
-            }
+            Kind::OneOfMultipleValid { .. } => (
+                "fits more than one of the forms that it can have".to_owned(),
+                Some("keep one of them".to_owned()),
+            ),
             Kind::Not { .. } => (format!("may not be {found}"), description(schema)),
-            Kind::AdditionalItems { .. } | Kind::UnevaluatedItems { .. } => ("has too many items".to_owned(), None),
+            Kind::AdditionalItems { .. } | Kind::UnevaluatedItems { .. } => {
+                ("has too many items".to_owned(), None)
+            }
             // What remains is rare; its words are the validator's, without the value.
             _ => (clip(&error.masked_with("the value").to_string()), description(schema)),
         }
@@ -214,7 +228,9 @@ impl Words<'_> {
             many => format!("expected one of {}", list(many.iter().map(String::as_str))),
         };
         let near = match value {
-            Value::String(text) if !self.is_hidden(pointer) => nearest(text, texts.iter().map(String::as_str)),
+            Value::String(text) if !self.is_hidden(pointer) => {
+                nearest(text, texts.iter().map(String::as_str))
+            }
             _ => None,
         };
         let message = format!("{expected}, found {}", self.found(pointer, value));
@@ -254,9 +270,9 @@ impl Words<'_> {
 pub(crate) fn parameter_name(value: &Value, pointer: &str) -> String {
     let (mut name, mut here) = (Vec::new(), Some(value));
     for key in keys(pointer) {
-        let item = here.and_then(Value::as_array).map(|items| {
-            key.parse::<usize>().ok().and_then(|index| items.get(index))
-        });
+        let item = here
+            .and_then(Value::as_array)
+            .map(|items| key.parse::<usize>().ok().and_then(|index| items.get(index)));
         match item {
             Some(item) => here = item,
             None => {

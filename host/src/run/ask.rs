@@ -1,6 +1,6 @@
 //! Calls into a guest that write nothing: its spec, its check, its streams.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::observe::Observer;
 use super::prepare::Prepared;
@@ -17,10 +17,12 @@ use crate::report::log::RunLog;
 use crate::report::stats::Stats;
 use crate::sandbox::control::Control;
 use crate::sandbox::guest::{Guest, GuestOptions};
-use crate::sandbox::http::{HttpGate, HttpState};
+use crate::sandbox::http::{HttpClient, HttpGate, HttpState};
 use crate::sandbox::{Component, Limits, engine};
 use crate::storage::TableSchema;
 
+/// Trust roots and proxies of the system, which all runs share.
+static SYSTEM: OnceLock<HttpClient> = OnceLock::new();
 /// Streams that a connector may declare, beyond which it is broken.
 const STREAMS: usize = 10_000;
 
@@ -107,9 +109,13 @@ pub(super) fn gate(
     secrets: Arc<Secrets>,
 ) -> Result<HttpGate, Failure> {
     let observer = Arc::new(Observer { stats: Arc::clone(&channels.stats), log: Arc::clone(&channels.log) });
-    let limits = channels.control.limits();
-    HttpGate::new(ca_file, origins, limits, secrets, observer)
-        .map_err(|message| Failure::new(FailureClass::Config, message).with_hint("check `ca_file` and the proxy settings"))
+    let client = match ca_file {
+        None => SYSTEM.get_or_init(HttpClient::system).clone(),
+        Some(file) => HttpClient::new(Some(file)).map_err(|message| {
+            Failure::new(FailureClass::Config, message).with_hint("check --ca-file, or `ca_file` in the sandbox section")
+        })?,
+    };
+    Ok(HttpGate::new(&client, origins, channels.control.limits(), secrets, observer))
 }
 
 fn internal(error: wasmtime::Error) -> Failure {

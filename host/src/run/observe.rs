@@ -36,4 +36,8 @@ impl HttpObserver for Observer {
     fn failed(&self, message: &str) {
         self.log.host_line(Level::Debug, message);
     }
+
+    fn limit_reached(&self, _: &'static str, message: &str) {
+        self.log.host_line(Level::Warn, message);
+    }
 }

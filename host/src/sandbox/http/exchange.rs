@@ -67,7 +67,7 @@ impl Exchange {
     /// Tells the observer.
     pub(crate) fn report(&self, fault: &Fault) {
         if let Some(denied) = &fault.denied {
-            self.observer.denied(Denied { attempt: self.attempt.clone(), ..denied.clone() });
+            self.observer.denied(Denied { attempt: self.attempt.clone(), ..Denied::clone(denied) });
             return;
         }
         let message = format!("{}/…: {}", self.attempt, fault.message);

@@ -11,7 +11,7 @@ use super::connect::ConnectError;
 use crate::report::Denied;
 
 /// The wasi-http code of a fault, and what it carries.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Denied,
     AddressDenied,
@@ -25,7 +25,7 @@ pub(crate) enum Kind {
     TooManyRequests,
     Tls,
     Certificate,
-    Alert(u8, String),
+    Alert(rustls::AlertDescription),
     Uri,
     RequestBodySize(u64),
     RequestHeader,
@@ -46,7 +46,7 @@ pub(crate) struct Fault {
     /// The limit that was reached, by its key.
     pub(crate) limit: Option<&'static str>,
     /// What was refused.
-    pub(crate) denied: Option<Denied>,
+    pub(crate) denied: Option<Box<Denied>>,
 }
 
 impl Fault {
@@ -59,12 +59,12 @@ impl Fault {
     }
 
     pub(crate) fn denied(kind: Kind, denied: Denied) -> Self {
-        Self { kind, message: String::new(), limit: None, denied: Some(denied) }
+        Self { kind, message: String::new(), limit: None, denied: Some(Box::new(denied)) }
     }
 
     /// What the guest is told.
     pub(crate) fn code(&self) -> Code {
-        match &self.kind {
+        match self.kind {
             Kind::Denied => Code::HttpRequestDenied,
             Kind::AddressDenied => Code::DestinationIpProhibited,
             Kind::Dns => Code::DnsError { rcode: Some(self.message.clone()), info_code: None },
@@ -77,13 +77,14 @@ impl Fault {
             Kind::TooManyRequests => Code::ConnectionLimitReached,
             Kind::Tls => Code::TlsProtocolError,
             Kind::Certificate => Code::TlsCertificateError,
-            Kind::Alert(id, text) => {
-                Code::TlsAlertReceived { alert_id: Some(*id), alert_message: Some(text.clone()) }
-            }
+            Kind::Alert(alert) => Code::TlsAlertReceived {
+                alert_id: Some(u8::from(alert)),
+                alert_message: Some(format!("{alert:?}")),
+            },
             Kind::Uri => Code::HttpRequestUriInvalid,
-            Kind::RequestBodySize(size) => Code::HttpRequestBodySize(Some(*size)),
+            Kind::RequestBodySize(size) => Code::HttpRequestBodySize(Some(size)),
             Kind::RequestHeader => Code::HttpRequestHeaderSize { field_name: None, field_size: None },
-            Kind::ResponseBodySize(size) => Code::HttpResponseBodySize(Some(*size)),
+            Kind::ResponseBodySize(size) => Code::HttpResponseBodySize(Some(size)),
             Kind::ResponseHeaderSize => Code::HttpResponseHeaderSectionSize(None),
             Kind::ResponseIncomplete => Code::HttpResponseIncomplete,
             Kind::ResponseCoding => Code::HttpResponseContentCoding(Some("gzip".to_owned())),
@@ -116,7 +117,8 @@ impl Fault {
         if let Some(error) = error.downcast_ref::<hyper::Error>() {
             return Self::of_hyper(error);
         }
-        Self::of_io(error.downcast_ref::<io::Error>()?)
+        let error = error.downcast_ref::<io::Error>()?;
+        Self::of_io(error).or_else(|| Self::of_decoder(error))
     }
 
     fn of_hyper(error: &hyper::Error) -> Option<Self> {
@@ -138,7 +140,13 @@ impl Fault {
         Some(Self::new(kind, message))
     }
 
-    /// From an error of a socket, of TLS on it, or of a decoder.
+    /// From an error of the decompression.
+    fn of_decoder(error: &io::Error) -> Option<Self> {
+        matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
+            .then(|| Self::new(Kind::ResponseCoding, "the compressed answer is damaged"))
+    }
+
+    /// From an error of a socket, or of TLS on it.
     pub(crate) fn of_io(error: &io::Error) -> Option<Self> {
         let inner = error.get_ref();
         if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
@@ -156,11 +164,6 @@ impl Fault {
             io::ErrorKind::UnexpectedEof => {
                 (Kind::ResponseIncomplete, "the server closed the connection before the answer was complete")
             }
-            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput
-                if inner.is_none_or(|e| e.source().is_none()) =>
-            {
-                (Kind::ResponseCoding, "the compressed answer is damaged")
-            }
             _ => return None,
         };
         Some(Self::new(kind, message))
@@ -169,7 +172,7 @@ impl Fault {
     fn of_tls(error: &rustls::Error) -> Self {
         let kind = match error {
             rustls::Error::InvalidCertificate(_) => Kind::Certificate,
-            rustls::Error::AlertReceived(alert) => Kind::Alert(u8::from(*alert), format!("{alert:?}")),
+            rustls::Error::AlertReceived(alert) => Kind::Alert(*alert),
             _ => Kind::Tls,
         };
         Self::new(kind, error.to_string())

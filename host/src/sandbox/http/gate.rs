@@ -140,7 +140,9 @@ fn pool(connector: Connector, limits: &Limits) -> Pool {
         .pool_idle_timeout(POOL_IDLE)
         .pool_max_idle_per_host(limits.http_concurrency.max(1) as usize)
         .http1_max_buf_size(header_bytes.max(MIN_HTTP1_BUFFER))
-        .http2_max_header_list_size(u32::try_from(header_bytes).unwrap_or(u32::MAX))
+        // What is over this ends as a bare protocol error, so the gate's own check,
+        // which names the limit, comes first.
+        .http2_max_header_list_size(u32::try_from(header_bytes.saturating_mul(2)).unwrap_or(u32::MAX))
         .build(connector);
     Decompression::new(client).gzip(true)
 }
@@ -297,7 +299,7 @@ impl Inner {
         let body = RequestBody::new(body, Arc::clone(exchange), declared, self.limits.http_request_bytes);
         let body = self.put_into_body(body, declared, &mut parts.headers).await?;
         parts.uri = self.put_into_uri(&parts.uri, target)?;
-        parts.headers = self.headers(parts.headers, &parts.uri)?;
+        parts.headers = self.headers(parts.headers, &parts.uri, target)?;
         parts.extensions.clear();
         Ok(Request::from_parts(parts, body))
     }
@@ -335,21 +337,21 @@ impl Inner {
             .map_err(|_| Fault::new(Kind::Uri, "the URL is too long or malformed"))
     }
 
-    fn headers(&self, mut headers: HeaderMap, uri: &Uri) -> Result<HeaderMap, Fault> {
+    fn headers(&self, mut headers: HeaderMap, uri: &Uri, target: &Target) -> Result<HeaderMap, Fault> {
         let forbidden: Vec<_> = headers.keys().filter(|name| HttpGate::is_forbidden(name)).cloned().collect();
         for name in forbidden {
             headers.remove(name);
         }
         substitute::in_headers(&mut headers, &self.secrets)
-            .map_err(|message| Fault::new(Kind::RequestHeader, message))?;
+            .map_err(|message| Fault::new(Kind::Configuration, message))?;
         headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(DEFAULT_USER_AGENT));
         // A part of a compressed answer cannot be decompressed.
         if headers.contains_key(RANGE) {
             headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("identity"));
         }
         if uri.scheme() == Some(&Scheme::HTTP)
-            && let Some(credentials) =
-                self.shared.proxies.intercept(uri).as_ref().and_then(|p| p.basic_auth())
+            && let Some(proxy) = self.shared.proxy(uri, target)
+            && let Some(credentials) = proxy.basic_auth()
         {
             headers.insert(PROXY_AUTHORIZATION, credentials.clone());
         }

@@ -809,7 +809,7 @@ async fn a_secret_that_no_header_can_carry_is_explained() {
     let mut request = get(&server.url("/"));
     request.headers_mut().insert("x-api-key", key.parse().unwrap());
     let code = send(&gate, request).await.unwrap_err();
-    assert!(matches!(code, Code::HttpRequestHeaderSize { .. }), "{code}");
+    assert!(matches!(code, Code::ConfigurationError), "{code}");
     assert!(observed.failure().contains("the value of the parameter 'ApiKey'"), "{}", observed.failure());
     assert!(!observed.failure().contains("hunter2"));
     assert_eq!(server.requests(), 0);
@@ -836,17 +836,20 @@ fn certificate(names: &[&str], protocol: &[u8]) -> (CertificateDer<'static>, tok
 async fn serve_h2(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
     let service = hyper::service::service_fn(|request: Request<hyper::body::Incoming>| async move {
         let seen = format!("{:?} {}", request.version(), request.uri());
+        let large = if request.uri().path() == "/large" { "x".repeat(20_000) } else { String::new() };
         let sent = request.into_body().collect().await?.to_bytes();
-        Ok::<_, hyper::Error>(Response::new(Full::new(Bytes::from(format!("{seen} {}", sent.len())))))
+        let answer = Response::builder().header("x-large", large);
+        let text = Full::new(Bytes::from(format!("{seen} {}", sent.len())));
+        Ok::<_, hyper::Error>(answer.body(text).unwrap())
     });
     let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }
 
-/// A server of HTTP/2 over TLS for `api.localhost`.
+/// A server of HTTP/2 over TLS for `api.localhost` and `api.example.com`.
 async fn h2_server() -> (SocketAddr, CertificateDer<'static>, Arc<AtomicUsize>) {
-    let (root, acceptor) = certificate(&["api.localhost"], b"h2");
+    let (root, acceptor) = certificate(&["api.localhost", "api.example.com"], b"h2");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let connections = Arc::new(AtomicUsize::new(0));
@@ -872,6 +875,7 @@ async fn http2_is_spoken_where_the_server_can() {
     let mut setup = Setup::granting(&[&origin]);
     setup.roots = vec![root];
     setup.limits.http_request_bytes = ByteSize::kib(1);
+    setup.limits.http_header_bytes = ByteSize::kib(16);
     let (gate, observed) = setup.gate();
     assert_eq!(text(&gate, &format!("{origin}/a?b=c")).await, format!("HTTP/2.0 {origin}/a?b=c 0"));
     let all = (0..5).map(|_| {
@@ -882,11 +886,45 @@ async fn http2_is_spoken_where_the_server_can() {
         assert!(one.await.unwrap().starts_with("HTTP/2.0"));
     }
     assert_eq!(connections.load(Ordering::SeqCst), 1);
+    let code = error(&gate, &format!("{origin}/large")).await;
+    assert!(matches!(code, Code::HttpResponseHeaderSectionSize(_)), "{code:?}");
+    assert_eq!(observed.limit(), Some("http_header_bytes"));
     // What is wrong with a body is told here as well.
     let request = Request::post(format!("{origin}/")).body(body(vec![0; 2000])).unwrap();
     let code = send(&gate, request).await.unwrap_err();
     assert!(matches!(code, Code::HttpRequestBodySize(Some(1024))), "{code:?}");
     assert_eq!(observed.limit(), Some("http_request_bytes"));
+}
+
+#[tokio::test]
+async fn tls_sessions_are_resumed_within_a_run_and_never_by_another() {
+    let (root, acceptor) = certificate(&["api.localhost"], b"http/1.1");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let kinds = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&kinds);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            log.lock().unwrap().push(stream.get_ref().1.handshake_kind().unwrap());
+            read_request(&mut stream).await.unwrap();
+            let close = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
+            stream.write_all(close.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+        }
+    });
+    let client = HttpClient::with(vec![root], Matcher::builder().build(), Arc::new(Names(Vec::new())));
+    let origin = format!("https://api.localhost:{port}");
+    for _ in 0..2 {
+        let observer: Arc<dyn HttpObserver> = Arc::new(Observed::default());
+        let grants = vec![origin.parse().unwrap()];
+        let gate = HttpGate::new(&client, grants, &Limits::default(), Arc::new(Secrets::new()), observer);
+        for _ in 0..2 {
+            assert_eq!(text(&gate, &format!("{origin}/")).await, "ok");
+        }
+    }
+    use rustls::HandshakeKind::{Full, Resumed};
+    assert_eq!(*kinds.lock().unwrap(), [Full, Resumed, Full, Resumed]);
 }
 
 #[tokio::test]
@@ -934,9 +972,24 @@ async fn a_proxy_gets_plain_requests_in_absolute_form_with_its_credentials() {
     let seen = proxy.last();
     assert!(seen.starts_with("GET http://api.example.com/a?b HTTP/1.1\r\n"), "{seen}");
     assert!(seen.contains("proxy-authorization: Basic dXNlcjpwdw==\r\n"), "{seen}");
+    assert_eq!(proxy.requests(), 1);
     // The proxy's address is the operator's choice, the target is not.
     let code = error(&gate, &format!("http://{}/", proxy.address)).await;
     assert!(matches!(code, Code::HttpRequestDenied), "{code}");
+}
+
+#[tokio::test]
+async fn this_machine_is_not_reached_through_a_proxy() {
+    let (server, proxy) = (Server::saying(OK).await, Server::saying(OK).await);
+    let port = server.address.port();
+    let mut setup = Setup::granting(&[&format!("localhost:{port}"), &format!("127.0.0.1:{port}")]);
+    setup.proxies = Matcher::builder().all(format!("http://user:pw@{}", proxy.address)).build();
+    let (gate, _) = setup.gate();
+    for host in ["localhost", "127.0.0.1"] {
+        assert_eq!(text(&gate, &format!("http://{host}:{port}/")).await, "ok");
+        assert!(!server.last().contains("proxy-authorization"));
+    }
+    assert_eq!(proxy.connections.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
@@ -961,9 +1014,8 @@ async fn a_proxy_is_no_way_to_addresses_that_are_refused_here() {
 #[tokio::test]
 async fn a_proxy_tunnels_tls() {
     let (address, root, _) = h2_server().await;
-    let port = address.port();
     let proxy = Server::start(move |request, mut stream| async move {
-        assert!(request.starts_with("CONNECT api.localhost:"), "{request}");
+        assert!(request.starts_with("CONNECT api.example.com:443 "), "{request}");
         assert!(request.contains("Proxy-Authorization: Basic dXNlcjpwdw==\r\n"), "{request}");
         let mut server = TcpStream::connect(address).await?;
         stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
@@ -971,8 +1023,8 @@ async fn a_proxy_tunnels_tls() {
         Ok(None)
     })
     .await;
-    let origin = format!("https://api.localhost:{port}");
-    let mut setup = Setup::granting(&[&origin]);
+    let origin = "https://api.example.com";
+    let mut setup = Setup::granting(&[origin]);
     setup.roots = vec![root];
     setup.proxies = Matcher::builder().https(format!("http://user:pw@{}", proxy.address)).build();
     let (gate, _) = setup.gate();

@@ -1,0 +1,171 @@
+//! Exchange rates of the Canadian dollar from the Bank of Canada's Valet API
+//! (<https://www.bankofcanada.ca/valet/docs>).
+//!
+//! Parameters and table are those of OWOX's connector of the same name.
+
+use std::collections::BTreeMap;
+
+use ow_connector::prelude::*;
+
+/// The table, and the key of the state.
+const STREAM: &str = "bank_of_canada_exchange_rates";
+
+/// What `Fields` calls the stream.
+const NODE: &str = "observations/group";
+
+/// What stands before the currencies in the name of a series, `FXUSDCAD`.
+const PREFIX: &str = "FX";
+
+/// The configuration.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct Settings {
+    /// The columns to import, such as `observations/group rate`; all of them by default.
+    #[serde(default)]
+    fields: String,
+    /// The first day of a backfill or a full refresh, and of the first import.
+    #[serde(default)]
+    #[schemars(extend("x-backfill" = true))]
+    start_date: Option<Date>,
+    /// The last day of a backfill or a full refresh; today by default.
+    #[serde(default)]
+    #[schemars(extend("x-backfill" = true))]
+    end_date: Option<Date>,
+    /// How many days before the last imported one are imported again.
+    #[serde(default = "Settings::lookback")]
+    reimport_lookback_window: u32,
+    /// Where the API stands.
+    #[serde(default = "Settings::base_url")]
+    base_url: String,
+    #[serde(default)]
+    _clean_up_to_keep_window: Ignored,
+    #[serde(default)]
+    _create_empty_tables: Ignored,
+    #[serde(default)]
+    _max_fetch_retries: Ignored,
+    #[serde(default)]
+    _initial_retry_delay: Ignored,
+}
+
+impl Settings {
+    fn lookback() -> u32 {
+        2
+    }
+
+    fn base_url() -> String {
+        "https://www.bankofcanada.ca".to_owned()
+    }
+
+    /// The columns to import.
+    fn columns(&self) -> Result<Vec<String>> {
+        let stream = Rate::stream();
+        let mut selection = select_fields(&self.fields, "Fields", &[(NODE, &stream)])?;
+        Ok(selection.pop().map(|selection| selection.fields).unwrap_or_default())
+    }
+}
+
+/// Daily exchange rates, one row a day and pair of currencies.
+#[derive(Record)]
+#[record(stream = "bank_of_canada_exchange_rates", primary_key = ["date", "label"], partition = "date")]
+struct Rate<'a> {
+    /// The day.
+    date: Date,
+    /// The pair of currencies, such as `USDCAD`: what one of the first costs in the second.
+    label: &'a str,
+    /// The rate, exactly as it was published.
+    rate: &'a Decimal<24, 10>,
+}
+
+/// The API's answer.
+#[derive(Deserialize)]
+struct Answer {
+    observations: Vec<Observation>,
+}
+
+/// The series of one day: `{"d": "2024-03-15", "FXUSDCAD": {"v": "1.3534"}}`.
+#[derive(Deserialize)]
+struct Observation {
+    d: Date,
+    #[serde(flatten)]
+    series: BTreeMap<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Value {
+    /// Absent, or empty, on days without a rate.
+    #[serde(default, deserialize_with = "published")]
+    v: Option<Decimal<24, 10>>,
+}
+
+fn published<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal<24, 10>>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty());
+    text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
+}
+
+/// The last day that was imported.
+#[derive(Deserialize, Serialize)]
+struct Imported {
+    date: Date,
+}
+
+/// The connector.
+#[derive(Debug)]
+pub struct BankOfCanada;
+
+impl Connector for BankOfCanada {
+    type Config = Settings;
+    const NAME: &'static str = "bank-of-canada";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const TITLE: &'static str = "Bank of Canada";
+    const DESCRIPTION: &'static str = "Imports the daily exchange rates of the Canadian dollar.";
+    const DOCUMENTATION_URL: Option<&'static str> = Some("https://www.bankofcanada.ca/valet/docs");
+    const NETWORK: &'static [&'static str] = &["https://www.bankofcanada.ca"];
+
+    fn streams(config: &Settings) -> Result<Vec<Stream>> {
+        config.columns()?;
+        Ok(vec![Rate::stream()])
+    }
+
+    fn check(ctx: &mut Context<Settings>) -> Result<()> {
+        let today = ctx.run().today();
+        fetch(ctx, DateRange { start: today, end: today }).map(drop)
+    }
+
+    fn run(ctx: &mut Context<Settings>) -> Result<()> {
+        let config = ctx.config();
+        ctx.open::<Rate<'_>>(Open::default().fields(config.columns()?))?;
+        let last = ctx.state::<Imported>(STREAM)?.map(|imported| imported.date);
+        let wanted = Wanted::new(config.start_date, config.end_date);
+        let range = ctx.run().date_range(wanted, last, config.reimport_lookback_window)?;
+        info!("importing exchange rates from {range}");
+
+        let observations = fetch(ctx, range)?;
+        for day in &observations {
+            for (series, value) in &day.series {
+                if let (Some(label), Some(rate)) = (series.strip_prefix(PREFIX), &value.v) {
+                    ctx.write(&Rate { date: day.d, label, rate })?;
+                }
+            }
+        }
+        ctx.set_state(STREAM, &Imported { date: range.end })?;
+        ctx.commit()?;
+        ctx.progress(observations.len() as u64, observations.len() as u64, "days");
+        Ok(())
+    }
+}
+
+/// The rates of some days, both ends included.
+fn fetch(ctx: &Context<Settings>, days: DateRange) -> Result<Vec<Observation>> {
+    let base = ctx.config();
+    let answer: Answer = ctx
+        .http()
+        .get(format!("{}/valet/observations/group/FX_RATES_DAILY/json", base.base_url.trim_end_matches('/')))
+        .query("start_date", days.start)
+        .query("end_date", days.end)
+        .header("accept", "application/json")
+        .send()?
+        .json()?;
+    Ok(answer.observations)
+}
+
+ow_connector::export!(BankOfCanada);

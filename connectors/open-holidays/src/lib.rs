@@ -1,0 +1,207 @@
+//! Public holidays from the OpenHolidays API (<https://openholidaysapi.org>).
+//!
+//! Parameters and table are those of OWOX's connector of the same name.
+
+use ow_connector::prelude::*;
+
+/// The table, and the key of the state.
+const STREAM: &str = "open_holidays_public_holidays";
+
+/// What `Fields` calls the stream.
+const NODE: &str = "publicHolidays";
+
+/// Days that one request asks for: about what the API allows, three years.
+const DAYS_A_REQUEST: i32 = 3 * 365;
+
+/// The configuration.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct Settings {
+    /// The country, as two letters (ISO 3166-1).
+    #[serde(rename = "countryIsoCode", default = "Settings::country")]
+    #[schemars(extend("pattern" = "^[A-Za-z]{2}$"))]
+    country: String,
+    /// The language of the holidays' names, as two letters (ISO 639-1).
+    #[serde(rename = "languageIsoCode", default = "Settings::language")]
+    #[schemars(extend("pattern" = "^[A-Za-z]{2}$"))]
+    language: String,
+    /// The columns to import, such as `publicHolidays id, publicHolidays date`; all of them by default.
+    #[serde(default)]
+    fields: String,
+    /// The first day of a backfill or a full refresh, and of the first import.
+    #[serde(default)]
+    #[schemars(extend("x-backfill" = true))]
+    start_date: Option<Date>,
+    /// The last day of a backfill or a full refresh; today by default.
+    #[serde(default)]
+    #[schemars(extend("x-backfill" = true))]
+    end_date: Option<Date>,
+    /// How many days before the last imported one are imported again.
+    #[serde(default = "Settings::lookback")]
+    reimport_lookback_window: u32,
+    /// Where the API stands.
+    #[serde(default = "Settings::base_url")]
+    base_url: String,
+    #[serde(default)]
+    _clean_up_to_keep_window: Ignored,
+    #[serde(default)]
+    _create_empty_tables: Ignored,
+    #[serde(default)]
+    _max_fetch_retries: Ignored,
+    #[serde(default)]
+    _initial_retry_delay: Ignored,
+}
+
+impl Settings {
+    fn country() -> String {
+        "CH".to_owned()
+    }
+
+    fn language() -> String {
+        "EN".to_owned()
+    }
+
+    fn lookback() -> u32 {
+        2
+    }
+
+    fn base_url() -> String {
+        "https://openholidaysapi.org".to_owned()
+    }
+
+    /// The columns to import.
+    fn columns(&self) -> Result<Vec<String>> {
+        let stream = Holiday::stream();
+        let mut selection = select_fields(&self.fields, "Fields", &[(NODE, &stream)])?;
+        Ok(selection.pop().map(|selection| selection.fields).unwrap_or_default())
+    }
+}
+
+/// Public holidays, each with its first and its last day.
+#[derive(Record)]
+#[record(stream = "open_holidays_public_holidays", primary_key = "id", partition = "date")]
+struct Holiday<'a> {
+    /// The holiday's id.
+    id: &'a str,
+    /// Its first day.
+    date: Date,
+    /// Its last day.
+    end_date: Date,
+    /// Its name in the configured language, else in English, else in the first language there is.
+    name: Option<&'a str>,
+    /// Such as `Public` or `Bank`.
+    r#type: Option<&'a str>,
+    /// Where it applies, such as `National` or `Regional`.
+    #[record(rename = "regionalScope")]
+    regional_scope: Option<&'a str>,
+    /// For how long of the day, such as `FullDay`.
+    #[record(rename = "temporalScope")]
+    temporal_scope: Option<&'a str>,
+    /// Whether it applies in the whole country.
+    nationwide: bool,
+}
+
+/// A holiday as the API tells it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Source {
+    id: String,
+    start_date: Date,
+    end_date: Option<Date>,
+    #[serde(default)]
+    name: Vec<Name>,
+    r#type: Option<String>,
+    regional_scope: Option<String>,
+    temporal_scope: Option<String>,
+    #[serde(default)]
+    nationwide: bool,
+}
+
+#[derive(Deserialize)]
+struct Name {
+    language: String,
+    text: String,
+}
+
+impl Source {
+    fn row(&self, language: &str) -> Holiday<'_> {
+        let in_language =
+            |wanted: &str| self.name.iter().find(|name| name.language.eq_ignore_ascii_case(wanted));
+        let name = in_language(language).or_else(|| in_language("EN")).or_else(|| self.name.first());
+        Holiday {
+            id: &self.id,
+            date: self.start_date,
+            end_date: self.end_date.unwrap_or(self.start_date),
+            name: name.map(|name| name.text.as_str()),
+            r#type: self.r#type.as_deref(),
+            regional_scope: self.regional_scope.as_deref(),
+            temporal_scope: self.temporal_scope.as_deref(),
+            nationwide: self.nationwide,
+        }
+    }
+}
+
+/// The last day that was imported.
+#[derive(Deserialize, Serialize)]
+struct Imported {
+    date: Date,
+}
+
+/// The connector.
+#[derive(Debug)]
+pub struct OpenHolidays;
+
+impl Connector for OpenHolidays {
+    type Config = Settings;
+    const NAME: &'static str = "open-holidays";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const TITLE: &'static str = "Open Holidays";
+    const DESCRIPTION: &'static str = "Imports the public holidays of a country from the OpenHolidays API.";
+    const DOCUMENTATION_URL: Option<&'static str> = Some("https://www.openholidaysapi.org/en/");
+    const NETWORK: &'static [&'static str] = &["https://openholidaysapi.org"];
+
+    fn streams(config: &Settings) -> Result<Vec<Stream>> {
+        config.columns()?;
+        Ok(vec![Holiday::stream()])
+    }
+
+    fn check(ctx: &mut Context<Settings>) -> Result<()> {
+        let today = ctx.run().today();
+        fetch(ctx, DateRange { start: today, end: today }).map(drop)
+    }
+
+    fn run(ctx: &mut Context<Settings>) -> Result<()> {
+        let config = ctx.config();
+        ctx.open::<Holiday<'_>>(Open::default().fields(config.columns()?))?;
+        let last = ctx.state::<Imported>(STREAM)?.map(|imported| imported.date);
+        let wanted = Wanted::new(config.start_date, config.end_date);
+        let range = ctx.run().date_range(wanted, last, config.reimport_lookback_window)?;
+        info!("importing holidays of {} from {range}", config.country);
+
+        for chunk in range.chunks(DAYS_A_REQUEST) {
+            for holiday in fetch(ctx, chunk)? {
+                ctx.write(&holiday.row(&config.language))?;
+            }
+            ctx.set_state(STREAM, &Imported { date: chunk.end })?;
+            ctx.commit()?;
+            ctx.progress((chunk.end - range.start + 1).unsigned_abs().into(), range.len().unsigned_abs() as u64, "days");
+        }
+        Ok(())
+    }
+}
+
+/// The holidays of some days, both ends included.
+fn fetch(ctx: &Context<Settings>, days: DateRange) -> Result<Vec<Source>> {
+    let config = ctx.config();
+    ctx.http()
+        .get(format!("{}/PublicHolidays", config.base_url.trim_end_matches('/')))
+        .query("countryIsoCode", &config.country)
+        .query("languageIsoCode", &config.language)
+        .query("validFrom", days.start)
+        .query("validTo", days.end)
+        .header("accept", "application/json")
+        .send()?
+        .json()
+}
+
+ow_connector::export!(OpenHolidays);

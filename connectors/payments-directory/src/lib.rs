@@ -1,0 +1,242 @@
+//! Payments from JSON files in a folder.
+//!
+//! A file holds one payment or an array of them. Each run reads the files that
+//! are new or changed since the last one; a file is taken whole or not at all,
+//! and a broken file does not keep the others from being read.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use ow_connector::prelude::*;
+use serde_json::value::RawValue;
+
+/// The stream, and the key of the state: file names and what was in them.
+const STREAM: &str = "payments";
+
+/// The largest file that is read; it is held in memory.
+const FILE_LIMIT: u64 = 64 * 1024 * 1024;
+
+/// How many broken files the run's error names.
+const NAMED: usize = 10;
+
+/// The configuration.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub struct Settings {
+    /// The folder to read, as the connector sees it: mount it with `--mount DIR:/payments`.
+    #[serde(default = "Settings::directory")]
+    directory: String,
+}
+
+impl Settings {
+    fn directory() -> String {
+        "/payments".to_owned()
+    }
+}
+
+/// A payment as it stands in a file.
+#[derive(Deserialize)]
+struct Source<'a> {
+    #[serde(borrow)]
+    reference: Cow<'a, str>,
+    created_at: Timestamp,
+    amount: i64,
+    #[serde(borrow)]
+    asset: Cow<'a, str>,
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    status: Cow<'a, str>,
+    #[serde(borrow, default)]
+    scheme: Option<Cow<'a, str>>,
+}
+
+/// Payments, one row a reference.
+#[derive(Record)]
+#[record(stream = "payments", primary_key = "reference", cursor = "created_at", partition = "created_at")]
+struct Payment<'a> {
+    /// What the provider calls the payment.
+    reference: &'a str,
+    /// When it was made.
+    created_at: Timestamp,
+    /// The amount in the asset's smallest unit.
+    amount: i64,
+    /// The asset and its decimal places, such as `EUR/2`.
+    asset: &'a str,
+    /// Such as `PAY-IN`, `PAYOUT` or `TRANSFER`.
+    r#type: &'a str,
+    /// Such as `PENDING` or `SUCCEEDED`.
+    status: &'a str,
+    /// Such as `visa`.
+    scheme: Option<&'a str>,
+    /// The file in which it stands.
+    file: &'a str,
+    /// The payment as it stands there.
+    raw: &'a RawValue,
+}
+
+/// The connector.
+#[derive(Debug)]
+pub struct PaymentsDirectory;
+
+impl Connector for PaymentsDirectory {
+    type Config = Settings;
+    const NAME: &'static str = "payments-directory";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const TITLE: &'static str = "Payments from a folder";
+    const DESCRIPTION: &'static str =
+        "Reads payments from the JSON files of a folder, and on the next run those of new and changed files.";
+
+    fn streams(_: &Settings) -> Result<Vec<Stream>> {
+        Ok(vec![Payment::stream()])
+    }
+
+    fn check(ctx: &mut Context<Settings>) -> Result<()> {
+        list(&ctx.config().directory).map(drop)
+    }
+
+    fn run(ctx: &mut Context<Settings>) -> Result<()> {
+        let config = ctx.config();
+        let files = list(&config.directory)?;
+        info!("found {} files", files.len());
+
+        let mut known: BTreeMap<String, String> = ctx.state(STREAM)?.unwrap_or_default();
+        known.retain(|name, _| files.binary_search(name).is_ok());
+        let mut broken = Vec::new();
+        let mut waiting = 0;
+        for (done, name) in files.iter().enumerate() {
+            ctx.cancelled()?;
+            match read(ctx, &config.directory, name, known.get(name)) {
+                Ok(None) => {}
+                Ok(Some(fingerprint)) => {
+                    known.insert(name.clone(), fingerprint);
+                    waiting += 1;
+                }
+                Err(error) if error.kind() == ErrorKind::InvalidData => {
+                    warn!("{error}");
+                    broken.push(error.to_string());
+                }
+                Err(error) => return Err(error),
+            }
+            // After each file; less often where the state is large, so that
+            // writing it does not take longer than reading the files.
+            if waiting > known.len() / 100 {
+                ctx.set_state(STREAM, &known)?;
+                ctx.commit()?;
+                waiting = 0;
+            }
+            ctx.progress(done as u64 + 1, files.len() as u64, "files");
+        }
+        ctx.set_state(STREAM, &known)?;
+        ctx.commit()?;
+        if broken.is_empty() { Ok(()) } else { Err(summary(&broken, files.len())) }
+    }
+}
+
+/// The names of the folder's JSON files, in order.
+fn list(directory: &str) -> Result<Vec<String>> {
+    let entries = fs::read_dir(directory).map_err(|error| {
+        Error::config(format!(
+            "the folder `{directory}` cannot be read ({error}); mount one there with `--mount DIR:{directory}`"
+        ))
+        .parameter("Directory")
+    })?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.context(directory)?;
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "json") && path.is_file() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Writes a file's payments unless it is the file that it was; answers its
+/// fingerprint if it is not.
+fn read(
+    ctx: &mut Context<Settings>,
+    directory: &str,
+    name: &str,
+    known: Option<&String>,
+) -> Result<Option<String>> {
+    let path = Path::new(directory).join(name);
+    let size = fs::metadata(&path).context(name)?.len();
+    if size > FILE_LIMIT {
+        return Err(Error::invalid_data(format!("{name}: it has {size} bytes; {FILE_LIMIT} are allowed")));
+    }
+    let bytes = fs::read(&path).context(name)?;
+    let fingerprint = fingerprint(&bytes);
+    if known == Some(&fingerprint) {
+        return Ok(None);
+    }
+    let text = String::from_utf8(bytes).map_err(|_| Error::invalid_data(format!("{name}: it is not UTF-8")))?;
+    let payments = parse(&text).context(name)?;
+    for (payment, raw) in &payments {
+        ctx.write(&Payment {
+            reference: &payment.reference,
+            created_at: payment.created_at,
+            amount: payment.amount,
+            asset: &payment.asset,
+            r#type: &payment.kind,
+            status: &payment.status,
+            scheme: payment.scheme.as_deref(),
+            file: name,
+            raw,
+        })?;
+    }
+    Ok(Some(fingerprint))
+}
+
+/// Tells one content from another (FNV-1a, 64 bits, beside the length).
+fn fingerprint(bytes: &[u8]) -> String {
+    let hash = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
+    format!("{}-{hash:016x}", bytes.len())
+}
+
+/// The payments of a file, each with its text.
+fn parse(text: &str) -> Result<Vec<(Source<'_>, &RawValue)>> {
+    let raws: Vec<&RawValue> = if text.trim_ascii_start().starts_with('[') {
+        serde_json::from_str(text)?
+    } else {
+        vec![serde_json::from_str(text)?]
+    };
+    raws.into_iter()
+        .map(|raw| {
+            let payment = serde_json::from_str(raw.get()).map_err(|error| within(text, raw, &error))?;
+            Ok((payment, raw))
+        })
+        .collect()
+}
+
+/// An error in one payment, at its place in the whole file.
+fn within(text: &str, raw: &RawValue, error: &serde_json::Error) -> Error {
+    let start = raw.get().as_ptr().addr() - text.as_ptr().addr();
+    let before = text.get(..start).unwrap_or_default();
+    let lines = before.matches('\n').count();
+    let column = match error.line() {
+        1 => error.column() + before.len() - before.rfind('\n').map_or(0, |end| end + 1),
+        _ => error.column(),
+    };
+    let message = error.to_string();
+    let what = message.rsplit_once(" at line ").map_or(message.as_str(), |(what, _)| what);
+    Error::invalid_data(format!("{what} at line {} column {column}", lines + error.line()))
+}
+
+/// What an operator needs to know of the files that could not be read.
+fn summary(broken: &[String], files: usize) -> Error {
+    let (named, more) = broken.split_at(broken.len().min(NAMED));
+    let more = if more.is_empty() { String::new() } else { format!("; and {} more", more.len()) };
+    Error::invalid_data(format!(
+        "{} of {files} files could not be read, the others were: {}{more}",
+        broken.len(),
+        named.join("; ")
+    ))
+}
+
+ow_connector::export!(PaymentsDirectory);

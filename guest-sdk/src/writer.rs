@@ -1,0 +1,257 @@
+//! The tables that a run writes to: rows and lines wait here until a batch is
+//! worth a call.
+
+use std::io::Read;
+
+use crate::columns::Columns;
+use crate::error::{Error, Result};
+use crate::host;
+use crate::record::Cell;
+use crate::stream::{Stream, WriteMode};
+
+/// Rows in a batch, at most.
+const BATCH_ROWS: usize = 65_536;
+
+/// Bytes in a batch, at most; a single row may be larger. Far below what the
+/// host takes in one call, and large enough for a call to cost nothing.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes read at once from a stream of JSON lines.
+const CHUNK: usize = 256 * 1024;
+
+/// An open table of this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Table(usize);
+
+/// How a stream is opened, where the default does not fit.
+#[derive(Debug, Clone, Default)]
+pub struct Open {
+    mode: Option<WriteMode>,
+    fields: Option<Vec<String>>,
+}
+
+impl Open {
+    /// With this mode.
+    #[must_use]
+    pub fn mode(mut self, mode: WriteMode) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// With these of the stream's columns; the others are not written.
+    #[must_use]
+    pub fn fields<S: Into<String>>(mut self, fields: impl IntoIterator<Item = S>) -> Self {
+        self.fields = Some(fields.into_iter().map(Into::into).collect());
+        self
+    }
+}
+
+/// All open tables of a run.
+#[derive(Default)]
+pub(crate) struct Tables(Vec<Buffer>);
+
+struct Buffer {
+    name: String,
+    writer: host::Writer,
+    /// Positions of the columns that are written, where not all are.
+    chosen: Option<Vec<usize>>,
+    /// How many values a row has before the choice.
+    width: usize,
+    columns: Columns,
+    lines: Vec<u8>,
+}
+
+impl Tables {
+    /// The table of a stream that is open already.
+    #[inline]
+    pub(crate) fn find(&self, name: &str) -> Option<Table> {
+        self.0.iter().position(|buffer| buffer.name == name).map(Table)
+    }
+
+    /// Opens a stream's table. A table that is open already is flushed and
+    /// opened anew.
+    pub(crate) fn open(&mut self, stream: Stream, options: Open) -> Result<Table> {
+        let width = stream.fields.len();
+        let (stream, chosen) = choose(stream, options.fields)?;
+        let mode = options.mode.unwrap_or_else(|| stream.default_mode());
+        let table = self.find(&stream.name);
+        if let Some(buffer) = table.and_then(|Table(index)| self.0.get_mut(index)) {
+            buffer.flush()?;
+        }
+        let writer = host::open(&stream, mode)?;
+        let columns = Columns::new(&stream.fields);
+        let buffer = Buffer { name: stream.name, writer, chosen, width, columns, lines: Vec::new() };
+        match table {
+            Some(Table(index)) => {
+                if let Some(old) = self.0.get_mut(index) {
+                    *old = buffer;
+                }
+                Ok(Table(index))
+            }
+            None => {
+                self.0.push(buffer);
+                Ok(Table(self.0.len() - 1))
+            }
+        }
+    }
+
+    #[inline]
+    fn get(&mut self, table: Table) -> Result<&mut Buffer> {
+        self.0.get_mut(table.0).ok_or_else(|| Error::internal("the table belongs to another run"))
+    }
+
+    #[inline]
+    pub(crate) fn write(&mut self, table: Table, cells: &[Cell<'_>]) -> Result<()> {
+        self.get(table)?.write(cells)
+    }
+
+    pub(crate) fn write_json(&mut self, table: Table, lines: &[u8]) -> Result<()> {
+        self.get(table)?.write_json(lines)
+    }
+
+    pub(crate) fn copy_json(&mut self, table: Table, reader: impl Read) -> Result<u64> {
+        self.get(table)?.copy_json(reader)
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        self.0.iter_mut().try_for_each(Buffer::flush)
+    }
+}
+
+/// Keeps the chosen columns of a stream, in its order.
+fn choose(mut stream: Stream, fields: Option<Vec<String>>) -> Result<(Stream, Option<Vec<usize>>)> {
+    let Some(fields) = fields else { return Ok((stream, None)) };
+    let chosen = |name: &str| fields.iter().any(|field| field == name);
+    for name in fields.iter().chain(&stream.primary_key) {
+        if !stream.fields.iter().any(|field| field.name == *name) {
+            return Err(Error::internal(format!("stream `{}` has no field `{name}`", stream.name)));
+        }
+        if !chosen(name) {
+            return Err(Error::internal(format!("field `{name}` of the primary key must be written")));
+        }
+    }
+    let positions = stream.fields.iter().enumerate().filter(|(_, field)| chosen(&field.name));
+    let positions = positions.map(|(position, _)| position).collect();
+    stream.fields.retain(|field| chosen(&field.name));
+    stream.cursor_field = stream.cursor_field.filter(|name| chosen(name));
+    stream.partition_field = stream.partition_field.filter(|name| chosen(name));
+    Ok((stream, Some(positions)))
+}
+
+impl Buffer {
+    #[inline]
+    fn write(&mut self, cells: &[Cell<'_>]) -> Result<()> {
+        if cells.len() != self.width {
+            let (have, want) = (cells.len(), self.width);
+            return Err(self.in_stream(Error::invalid_data(format!("a row has {have} values for {want} columns"))));
+        }
+        match self.chosen.take() {
+            None => self.push(cells.iter()),
+            Some(chosen) => {
+                let written = self.push(chosen.iter().filter_map(|position| cells.get(*position)));
+                self.chosen = Some(chosen);
+                written
+            }
+        }
+    }
+
+    #[inline]
+    fn push<'a>(&mut self, cells: impl Iterator<Item = &'a Cell<'a>> + Clone) -> Result<()> {
+        let bytes = self.columns.measure(cells.clone()).map_err(|error| self.in_stream(error))?;
+        if !self.lines.is_empty() || (self.columns.bytes() + bytes > BATCH_BYTES && self.columns.rows() > 0) {
+            self.flush()?;
+        }
+        self.columns.push(cells, bytes);
+        if self.columns.rows() >= BATCH_ROWS { self.flush() } else { Ok(()) }
+    }
+
+    /// Takes whole lines; the last one needs no line end.
+    fn write_json(&mut self, mut lines: &[u8]) -> Result<()> {
+        if self.columns.rows() > 0 {
+            self.flush()?;
+        }
+        if self.lines.is_empty() {
+            // What fills batches of its own is not copied together first.
+            while lines.len() >= BATCH_BYTES {
+                let (batch, rest) = lines.split_at(batch_end(lines));
+                self.writer.write_json_lines(batch).map_err(|error| self.in_stream(error))?;
+                lines = rest;
+            }
+        } else if self.lines.len() + lines.len() > BATCH_BYTES {
+            self.flush()?;
+            return self.write_json(lines);
+        }
+        self.lines.extend_from_slice(lines);
+        if self.lines.last().is_some_and(|byte| *byte != b'\n') {
+            self.lines.push(b'\n');
+        }
+        Ok(())
+    }
+
+    /// Takes lines from a reader until its end.
+    fn copy_json(&mut self, mut reader: impl Read) -> Result<u64> {
+        let mut chunk = Vec::with_capacity(2 * CHUNK);
+        let mut total = 0;
+        loop {
+            let read = (&mut reader).take(CHUNK as u64).read_to_end(&mut chunk)?;
+            total += read as u64;
+            let whole = match read {
+                0 => chunk.len(),
+                _ => chunk.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1),
+            };
+            if let Some(lines) = chunk.get(..whole).filter(|lines| !lines.is_empty()) {
+                self.write_json(lines)?;
+            }
+            if read == 0 {
+                return Ok(total);
+            }
+            chunk.drain(..whole);
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        if self.columns.rows() > 0 {
+            let written = self.writer.write_columns(self.columns.rows(), &self.columns.views());
+            self.columns.clear();
+            written.map_err(|error| self.in_stream(error))?;
+        }
+        if !self.lines.is_empty() {
+            let written = self.writer.write_json_lines(&self.lines);
+            self.lines.clear();
+            written.map_err(|error| self.in_stream(error))?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn in_stream(&self, error: Error) -> Error {
+        error.context(format_args!("stream `{}`", self.name))
+    }
+}
+
+/// Where to cut lines so that a batch is full but not too full: after the last
+/// line that fits, else after the first.
+fn batch_end(lines: &[u8]) -> usize {
+    let line_end = |byte: &u8| *byte == b'\n';
+    let full = lines.get(..BATCH_BYTES).unwrap_or(lines);
+    match full.iter().rposition(line_end) {
+        Some(end) => end + 1,
+        None => lines.iter().position(line_end).map_or(lines.len(), |end| end + 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_at_their_ends() {
+        assert_eq!(batch_end(b"a\nb"), 2);
+        let mut long = vec![b'x'; BATCH_BYTES];
+        assert_eq!(batch_end(&long), BATCH_BYTES);
+        long.extend(b"y\nz");
+        assert_eq!(batch_end(&long), BATCH_BYTES + 2);
+        long[9] = b'\n';
+        assert_eq!(batch_end(&long), 10);
+    }
+}
