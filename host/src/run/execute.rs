@@ -14,7 +14,7 @@ use crate::report::log::RunLog;
 use crate::report::{Event, Level, RunReport, Status};
 use crate::sandbox::guest::GuestOptions;
 use crate::sandbox::http::HttpState;
-use crate::storage::worker::StorageHandle;
+use crate::storage::worker::{self, StorageHandle};
 use crate::storage::{Outcome, RunInfo, StateChanges, StorageError, WriteMode, registry};
 
 /// How often progress is told.
@@ -141,7 +141,7 @@ async fn open_storage(
     let secrets = &prepared.secrets;
     let (storage, description, state) = opened.await?.map_err(|error| storage_failure(&error, &|text| secrets.redact(text).into_owned()))?;
     report.storage = description;
-    let handle = StorageHandle::start(storage).map_err(|error| storage_failure(&error, &str::to_owned))?;
+    let handle = worker::spawn(storage).map_err(|error| storage_failure(&error, &str::to_owned))?;
     Ok((handle, state))
 }
 

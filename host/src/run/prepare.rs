@@ -129,8 +129,7 @@ pub(super) async fn prepare(
     let mut resolved = resolve(&config, &run_config, &spec, &environment, &grants.reveal_secrets)?;
     let storage = StorageChoice::of(&config, options, &mut resolved.secrets)?;
     let secrets = Arc::new(std::mem::take(&mut resolved.secrets));
-    let mut warnings = config.warnings.clone();
-    warnings.append(&mut resolved.warnings);
+    let mut warnings = std::mem::take(&mut resolved.warnings);
     warnings.extend(cache_note.map(|note| format!("the compiled component could not be kept: {note}")));
     Ok(Prepared { component, spec, resolved, secrets, grants, storage, run_config, data_mart_id, warnings })
 }
