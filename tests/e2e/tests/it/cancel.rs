@@ -31,10 +31,10 @@ fn a_connector_that_asks_stops_by_itself() {
         running.signal(signal);
         let outcome = running.wait();
         assert_eq!(outcome.code, Some(130));
-        assert_snapshot!(outcome.failure(), @"");
+        assert_snapshot!(outcome.failure(), @"130 interrupted: stopped as asked");
         assert_eq!(outcome.report()["status"], "interrupted");
         assert!(outcome.log().ends_with("info connector: saw the cancellation"), "{}", outcome.log());
-        assert_snapshot!(ids(&lab), @"");
+        assert_snapshot!(ids(&lab), @"3|3");
         assert_eq!(lab.state(), json!({ "numbers": 3 }));
         assert_eq!(lab.query("SELECT status FROM _ow_runs"), "interrupted");
     }
@@ -48,8 +48,8 @@ fn a_connector_that_does_not_ask_is_stopped_after_the_grace() {
         running.wait_for("0 xxxxxxxxxx");
         running.signal(Signal::INT);
         let outcome = running.wait();
-        assert_snapshot!(outcome.failure(), @"");
-        assert_snapshot!(ids(&lab), @"");
+        assert_snapshot!(outcome.failure(), @"130 interrupted: interrupted; the connector did not return within 300ms and was stopped");
+        assert_snapshot!(ids(&lab), @"3|3");
         assert_eq!(lab.state(), json!({ "numbers": 3 }));
         assert_eq!(lab.path("tmp").read_dir().unwrap().count(), 0, "the scratch folder was left behind");
     }
@@ -67,9 +67,9 @@ fn a_second_signal_does_not_wait() {
     let started = std::time::Instant::now();
     assert_eq!(running.wait().code, Some(130));
     assert!(started.elapsed() < std::time::Duration::from_secs(30));
-    assert_snapshot!(ids(&lab), @"");
+    assert_snapshot!(ids(&lab), @"3|3");
     lab.script(json!([{ "Behaviour": "write", "First": 4, "Rows": 1 }]), &[]).expect_success();
-    assert_snapshot!(ids(&lab), @"");
+    assert_snapshot!(ids(&lab), @"4|4");
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn host_calls_of_an_interrupted_run_say_so() {
     running.wait_for("\"committed\"");
     running.signal(Signal::INT);
     let outcome = running.wait();
-    assert_snapshot!(outcome.failure(), @"");
+    assert_snapshot!(outcome.failure(), @"130 interrupted: stopped as asked");
     let rows: u64 = lab.query("SELECT count(*) FROM numbers").parse().unwrap();
     assert_eq!(lab.state(), json!({ "numbers": rows }));
 }
@@ -92,5 +92,12 @@ fn check_can_be_interrupted_too() {
     let running = lab.command(&["check", "guest.wasm", "--config", "cfg.json", "--grace", "20s"]).start();
     std::thread::sleep(std::time::Duration::from_millis(1500));
     running.signal(Signal::INT);
-    assert_snapshot!(running.wait().text(), @"");
+    assert_snapshot!(running.wait().text(), @r"
+    exit 1
+    --- stdout
+    --- stderr
+    info: [connector] ready
+    info: [connector] saw the cancellation
+    error: stopped as asked
+    ");
 }

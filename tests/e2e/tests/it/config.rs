@@ -23,7 +23,14 @@ fn all_problems_are_told_at_once() {
             "storage": { "name": "Sqlite", "config": { "Paht": "out.db" } }
         }"#,
     );
-    assert_snapshot!(lab.run_component("guest.wasm", &[]).failure(), @"");
+    assert_snapshot!(lab.run_component("guest.wasm", &[]).failure(), @r#"
+    3 config: cfg.json: 5 problems
+      source.config.Password: the environment variable 'NOT_SET' is not set; set it, or write the value another way
+      source.config.Behaviour: is required, but missing or empty; add "Behaviour": …, What the run does
+      source.config.Colour: expected one of 'red', 'green', found the text 'blue'
+      source.config.Rows: must be at least 0, found the number -1
+      source.config.StartDate: expected a date as YYYY-MM-DD, found the text 'yesterday'
+    "#);
     lab.write(
         "cfg.json",
         r#"{
@@ -33,22 +40,44 @@ fn all_problems_are_told_at_once() {
             "sandbox": { "memroy": "1GiB", "timeout": "soon", "handles": -1, "mounts": ["in"], "allow_net": ["ftp://x"] }
         }"#,
     );
-    assert_snapshot!(lab.run_component("guest.wasm", &[]).failure(), @"");
+    assert_snapshot!(lab.run_component("guest.wasm", &[]).failure(), @r#"
+    3 config: cfg.json: 8 problems
+      nmae: no such key; did you mean 'name'?
+      source.config: expected an object, found a number; write { "Parameter": … }
+      storage.name: is missing; add "name": "…"
+      sandbox.memroy: no such key; did you mean 'memory'?
+      sandbox.mounts[0]: 'in' names no guest path: write DIR:/guest, DIR:/guest:ro or DIR:/guest:rw
+      sandbox.allow_net[0]: 'ftp://x' has the scheme 'ftp', which the gate does not speak: write https://x or http://x
+      sandbox.handles: expected a whole number from 0 to 4294967295, found the number -1; the default is 10000
+      sandbox.timeout: 'soon' is no span of time: write a number and a unit, such as '500ms', '30s' or '1h'
+    "#);
 }
 
 #[test]
 fn files_that_are_no_json() {
     let lab = Lab::new();
-    let mut failure = |text: &[u8]| {
+    let failure = |text: &[u8]| {
         lab.write("cfg.json", text);
         lab.run_component("guest.wasm", &[]).failure()
     };
-    assert_snapshot!(failure(b""), @"");
-    assert_snapshot!(failure(b"{\"name\": \"a\",}"), @"");
-    assert_snapshot!(failure(b"\xff\xfe"), @"");
-    assert_snapshot!(failure("[".repeat(100_000).as_bytes()), @"");
+    assert_snapshot!(failure(b""), @r"
+    3 config: cfg.json: is empty
+    hint: write a JSON object: { … }
+    ");
+    assert_snapshot!(failure(b"{\"name\": \"a\",}"), @r"
+    3 config: cfg.json: line 1, column 14: a comma with nothing after it
+    hint: remove the comma
+    ");
+    assert_snapshot!(failure(b"\xff\xfe"), @r"
+    3 config: cfg.json: is UTF-16 text
+    hint: save it as UTF-8
+    ");
+    assert_snapshot!(failure("[".repeat(100_000).as_bytes()), @r"
+    3 config: cfg.json: line 1, column 128: is nested too deeply
+    hint: 128 levels are the most
+    ");
     std::fs::remove_file(lab.path("cfg.json")).unwrap();
-    assert_snapshot!(lab.run_component("guest.wasm", &[]).failure(), @"");
+    assert_snapshot!(lab.run_component("guest.wasm", &[]).failure(), @"3 config: cfg.json: cannot be read: there is no such file");
 }
 
 #[test]
@@ -78,7 +107,10 @@ fn values_come_from_the_environment_and_from_files() {
     lab.configure(&parameters);
     let arguments = ["run", "guest.wasm", "--config", "cfg.json", "--output", "json", "--reveal-secret", "SigningKey"];
     let outcome = lab.command(&arguments).env("PASSWORD", "from the environment").start().wait();
-    assert_snapshot!(outcome.failure(), @"");
+    assert_snapshot!(outcome.failure(), @r"
+    1 connector: the source refused [PLACEHOLDER] and ***
+    hint: check the credentials in the configuration
+    ");
     assert!(!outcome.stdout.contains("from a file"), "{}", outcome.stdout);
     let outcome = lab.command(&arguments[..7]).start().wait();
     assert_snapshot!(outcome.failure(), @"");
@@ -100,19 +132,41 @@ fn a_storage_that_is_not_built_in_is_named() {
     let lab = Lab::new();
     lab.take(&fixture("owox-athena.json"), "cfg.json");
     let told = lab.run_component("guest.wasm", &[]).failure();
-    assert_snapshot!(told, @"");
+    assert_snapshot!(told, @r#"
+    3 config: cfg.json: source.config.Behaviour: is required, but missing or empty
+    at: Behaviour
+    hint: add "Behaviour": …, What the run does
+    "#);
 }
 
 #[test]
 fn validate_tells_what_a_run_would_lack() {
     let lab = Lab::new();
     lab.configure(&json!({ "Behaviour": "nothing", "Password": "abcd" }));
-    assert_snapshot!(lab.ow_host(&["validate", "guest.wasm", "--config", "cfg.json"]).text(), @"");
+    assert_snapshot!(lab.ow_host(&["validate", "guest.wasm", "--config", "cfg.json"]).text(), @r"
+    exit 0
+    --- stdout
+    valid: test-guest 1.2.3 for the data mart 'mart' into Sqlite
+    --- stderr
+    warning: the connector asks for https://api.example.com, which is not granted; grant it with --allow-net https://api.example.com or --allow-requested
+    ");
     let granted = ["validate", "guest.wasm", "--config", "cfg.json", "--allow-requested", "--output", "json"];
-    assert_snapshot!(lab.ow_host(&granted).text(), @"");
+    assert_snapshot!(lab.ow_host(&granted).text(), @r#"
+    exit 0
+    --- stdout
+    {"connector":"test-guest 1.2.3","data_mart_id":"mart","storage":"Sqlite","warnings":[],"missing_grants":[]}
+    --- stderr
+    "#);
     assert!(!lab.path("out.db").exists(), "validate must open nothing");
     lab.configure(&json!({ "Behaviour": 1 }));
-    assert_snapshot!(lab.ow_host(&["validate", "guest.wasm", "--config", "cfg.json"]).text(), @"");
+    assert_snapshot!(lab.ow_host(&["validate", "guest.wasm", "--config", "cfg.json"]).text(), @r#"
+    exit 3
+    --- stdout
+    --- stderr
+    error: cfg.json: source.config.Behaviour: expected a text, found the number 1
+      at: parameter Behaviour
+    hint: write "1"
+    "#);
 }
 
 #[test]
@@ -122,8 +176,19 @@ fn bad_run_configurations() {
         lab.write("run.json", text);
         lab.run_with("nothing", json!({}), &["--run-config", "run.json"]).failure()
     };
-    assert_snapshot!(failure(r#"{"type": "INCREMENTL"}"#), @"");
-    assert_snapshot!(failure(r#"{"type": "MANUAL_BACKFILL", "data": [{"configField": "StartDate"}], "sate": {}}"#), @"");
-    assert_snapshot!(failure(r#"{"type": "MANUAL_BACKFILL", "data": [{"configField": "Behaviour", "value": "panic"}]}"#), @"");
-    assert_snapshot!(failure(r#"{"state": [1]}"#), @"");
+    assert_snapshot!(failure(r#"{"type": "INCREMENTL"}"#), @"3 config: run.json: type: there is no run type 'INCREMENTL': did you mean INCREMENTAL?");
+    assert_snapshot!(failure(r#"{"type": "MANUAL_BACKFILL", "data": [{"configField": "StartDate"}], "sate": {}}"#), @r"
+    3 config: run.json: 2 problems
+      sate: no such key; did you mean 'state'?
+      data[0].value: is missing; write the value for this run
+    ");
+    assert_snapshot!(failure(r#"{"type": "MANUAL_BACKFILL", "data": [{"configField": "Behaviour", "value": "panic"}]}"#), @r"
+    3 config: cfg.json: run configuration data[0]: a run may not override 'Behaviour'
+    at: Behaviour
+    hint: it may override 'Rows', 'StartDate'
+    ");
+    assert_snapshot!(failure(r#"{"state": [1]}"#), @r#"
+    3 config: run.json: state: expected an object, found a list
+    hint: write { "key": … }
+    "#);
 }

@@ -32,8 +32,12 @@ fn payments_of_a_folder() {
     let run = || lab.run_component("connector.wasm", &["--mount", "in:/payments"]);
     let payments = || lab.query("SELECT reference, created_at, amount, asset, type, status, scheme, file FROM payments ORDER BY 1");
     run().expect_success();
-    assert_snapshot!(payments(), @"");
-    assert_snapshot!(lab.query("SELECT raw ->> '$.extra' FROM payments WHERE reference = 'p-1'"), @"");
+    assert_snapshot!(payments(), @r"
+    p-1|2024-03-01T09:00:00.000000Z|1250|EUR/2|PAY-IN|PENDING|visa|a.json
+    p-2|2024-03-01T09:00:00.000000Z|1250|EUR/2|PAY-IN|SUCCEEDED|visa|b.json
+    p-3|2024-03-01T09:00:00.000000Z|1250|EUR/2|PAY-IN|FAILED|visa|b.json
+    ");
+    assert_snapshot!(lab.query("SELECT raw ->> '$.extra' FROM payments WHERE reference = 'p-1'"), @r#"{"kept":[1.5]}"#);
 
     assert_eq!(run().success().report()["streams"][0]["rows"], 0, "nothing changed");
 
@@ -51,7 +55,10 @@ fn payments_of_a_folder() {
 
 #[test]
 fn payments_without_a_mount() {
-    assert_snapshot!(lab("payments-directory", &json!({})).run_component("connector.wasm", &[]).failure(), @"");
+    assert_snapshot!(lab("payments-directory", &json!({})).run_component("connector.wasm", &[]).failure(), @r"
+    3 config: the folder `/payments` cannot be read (No such file or directory (os error 44)); mount one there with `--mount DIR:/payments`
+    at: Directory
+    ");
 }
 
 /// The API of the OpenHolidays project.
@@ -79,7 +86,11 @@ fn holidays_of_several_years() {
     let lab = lab("open-holidays", &json!({ "countryIsoCode": "AT", "languageIsoCode": "DE", "BaseUrl": server.origin() }));
     backfill(&lab, &server, "2023-01-01", "2026-12-31").expect_success();
     let table = || lab.query("SELECT * FROM open_holidays_public_holidays ORDER BY id");
-    assert_snapshot!(table(), @"");
+    assert_snapshot!(table(), @r"
+    0001|2023-01-01|2023-01-01|Neujahr|Public|National|FullDay|1
+    0002|2023-12-25|2023-12-25|Weihnachten|Public|National|FullDay|1
+    0003|2026-01-06|2026-01-06|Heilige Drei Könige|Public|National|FullDay|1
+    ");
     assert_eq!(server.requests().len(), 2);
     assert_eq!(lab.state(), json!({}));
     let before = table();
@@ -91,7 +102,10 @@ fn holidays_of_several_years() {
 fn holidays_without_a_grant() {
     let server = Server::start(holidays);
     let lab = lab("open-holidays", &json!({ "BaseUrl": server.origin() }));
-    assert_snapshot!(lab.run_component("connector.wasm", &[]).failure(), @"");
+    assert_snapshot!(lab.run_component("connector.wasm", &[]).failure(), @r"
+    5 denied: GET http://127.0.0.1:[PORT]/PublicHolidays: the request to 127.0.0.1:[PORT] was not granted by the operator
+    hint: grant it with --allow-net http://127.0.0.1:[PORT]
+    ");
     assert!(server.requests().is_empty());
 }
 
@@ -117,7 +131,11 @@ fn rates_of_two_days() {
     let server = Server::start(rates);
     let lab = bank(&server);
     let outcome = backfill(&lab, &server, "2024-03-13", "2024-03-14").success();
-    assert_snapshot!(lab.query("SELECT * FROM bank_of_canada_exchange_rates ORDER BY 1, 2"), @"");
+    assert_snapshot!(lab.query("SELECT * FROM bank_of_canada_exchange_rates ORDER BY 1, 2"), @r"
+    2024-03-13|USDCAD|1.3474000000
+    2024-03-13|VNDCAD|0.0000550000
+    2024-03-14|USDCAD|1.3534000000
+    ");
     assert_eq!(outcome.report()["requests"], 1);
     lab.run_component("connector.wasm", &["--allow-net", &server.origin()]).expect_success();
     assert_eq!(lab.query("SELECT count(*) FROM bank_of_canada_exchange_rates"), "3");
@@ -163,13 +181,38 @@ fn servers_that_do_not_recover_are_named() {
         assert_eq!(lab.query("SELECT count(*) FROM bank_of_canada_exchange_rates"), "no such table: bank_of_canada_exchange_rates");
         format!("{} requests\n{}", server.requests().len(), outcome.failure())
     };
-    assert_snapshot!(failure(|_| Answer::new(500, "oh")), @"");
-    assert_snapshot!(failure(|_| Answer::new(429, "slow down").header("retry-after", "3600")), @"");
-    assert_snapshot!(failure(|request| rates(request).cut(50)), @"");
-    assert_snapshot!(failure(|_| Answer::new(200, "<html>maintenance</html>")), @"");
-    assert_snapshot!(failure(|_| Answer::new(200, "{\"observations\": [{\"d\": \"2024-03-13\"")), @"");
-    assert_snapshot!(failure(|_| Answer::new(401, "who are you?")), @"");
-    assert_snapshot!(failure(|_| Answer::new(404, "{\"message\": \"no such group\"}")), @"");
+    assert_snapshot!(failure(|_| Answer::new(500, "oh")), @r"
+    5 requests
+    1 connector, retryable: GET http://127.0.0.1:[PORT]/valet/observations/group/FX_RATES_DAILY/json: status 500: oh
+    hint: a later run may succeed without any change
+    ");
+    assert_snapshot!(failure(|_| Answer::new(429, "slow down").header("retry-after", "3600")), @r"
+    1 requests
+    1 connector, retryable: GET http://127.0.0.1:[PORT]/valet/observations/group/FX_RATES_DAILY/json: status 429: slow down
+    hint: the source asks to wait 3600 s before the next try
+    ");
+    assert_snapshot!(failure(|request| rates(request).cut(50)), @r"
+    1 requests
+    1 connector, retryable: GET http://127.0.0.1:[PORT]/valet/observations/group/FX_RATES_DAILY/json: the answer of 127.0.0.1:[PORT] broke off: incomplete HTTP response
+    hint: a later run may succeed without any change
+    ");
+    assert_snapshot!(failure(|_| Answer::new(200, "<html>maintenance</html>")), @r"
+    1 requests
+    1 connector: GET http://127.0.0.1:[PORT]/valet/observations/group/FX_RATES_DAILY/json: the answer is not what was expected: expected value at line 1 column 1; it starts <html>maintenance</html>
+    ");
+    assert_snapshot!(failure(|_| Answer::new(200, "{\"observations\": [{\"d\": \"2024-03-13\"")), @r#"
+    1 requests
+    1 connector: GET http://127.0.0.1:[PORT]/valet/observations/group/FX_RATES_DAILY/json: the answer is not what was expected: EOF while parsing an object at line 1 column 36; it starts {"observations": [{"d": "2024-03-13"
+    "#);
+    assert_snapshot!(failure(|_| Answer::new(401, "who are you?")), @r"
+    1 requests
+    1 connector: GET http://127.0.0.1:[PORT]/valet/observations/group/FX_RATES_DAILY/json: status 401: who are you?
+    hint: check the credentials in the configuration
+    ");
+    assert_snapshot!(failure(|_| Answer::new(404, "{\"message\": \"no such group\"}")), @r"
+    1 requests
+    1 connector: GET http://127.0.0.1:[PORT]/valet/observations/group/FX_RATES_DAILY/json: status 404: no such group
+    ");
 }
 
 #[test]

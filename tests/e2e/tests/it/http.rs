@@ -29,7 +29,10 @@ fn a_granted_request_arrives() {
     });
     let (lab, outcome) = ask(&server, json!([get(&server.url("/path?x=1&y=%20")), post]), &[]);
     outcome.expect_success();
-    assert_snapshot!(lab.seen(), @"");
+    assert_snapshot!(lab.seen(), @r"
+    GET http://127.0.0.1:[PORT]/path?x=1&y=%20|200 GET /path?x=1&y=%20
+    POST http://127.0.0.1:[PORT]/items|200 POST /items
+    ");
     let requests = server.requests();
     assert_eq!(String::from_utf8_lossy(&requests[1].body), "{\"a\":1}");
     assert_eq!(requests[1].header("content-type"), Some("application/json"));
@@ -57,8 +60,25 @@ fn what_is_not_granted_is_refused_and_named() {
         json!({ "Behaviour": "http", "Method": "CONNECT", "Url": server.url("/") }),
     ]);
     let outcome = lab.script(steps, &["--allow-net", "https://api.example.org"]).success();
-    assert_snapshot!(lab.seen(), @"");
-    assert_snapshot!(outcome.denied(), @"");
+    assert_snapshot!(lab.seen(), @r"
+    GET http://127.0.0.1:[PORT]/a|failed: HttpRequestDenied
+    GET http://127.0.0.1:[PORT]/b|failed: HttpRequestDenied
+    GET http://localhost:[PORT]/|failed: HttpRequestDenied
+    GET http://169.254.169.254/latest/meta-data|failed: HttpRequestDenied
+    GET http://2130706433/|failed: HttpRequestDenied
+    GET https://example.com/|failed: HttpRequestDenied
+    GET file:///etc/passwd|failed: no such authority
+    GET ftp://example.com/|failed: HttpRequestUriInvalid
+    CONNECT http://127.0.0.1:[PORT]/|failed: HttpRequestDenied
+    ");
+    assert_snapshot!(outcome.denied(), @r"
+    1 x CONNECT http://127.0.0.1:[PORT]: CONNECT would open a tunnel past the gate; -
+    1 x GET http://127.0.0.1: loopback address; --allow-net http://127.0.0.1
+    2 x GET http://127.0.0.1:[PORT]: loopback address; --allow-net http://127.0.0.1:[PORT]
+    1 x GET http://169.254.169.254: link-local address; --allow-net http://169.254.169.254
+    1 x GET http://localhost:[PORT]: origin not granted; --allow-net http://localhost:[PORT]
+    1 x GET https://example.com: origin not granted; --allow-net https://example.com
+    ");
     assert!(server.requests().is_empty());
 }
 
@@ -66,7 +86,10 @@ fn what_is_not_granted_is_refused_and_named() {
 fn a_connector_that_gives_up_for_a_refusal_exits_with_the_flag_that_helps() {
     let lab = Lab::new();
     let steps = json!([get("https://api.example.com/v1"), { "Behaviour": "fail", "Kind": "denied", "Message": "the API cannot be reached" }]);
-    assert_snapshot!(lab.script(steps, &[]).failure(), @"");
+    assert_snapshot!(lab.script(steps, &[]).failure(), @r"
+    5 denied: the API cannot be reached
+    hint: grant it with --allow-net https://api.example.com
+    ");
 }
 
 #[test]
@@ -74,7 +97,10 @@ fn a_grant_of_one_port_is_no_grant_of_another() {
     let (granted, other) = (Server::start(|_| Answer::new(200, "granted")), Server::start(|_| Answer::new(200, "other")));
     let (lab, outcome) = ask(&granted, json!([get(&granted.url("/")), get(&other.url("/"))]), &[]);
     outcome.expect_success();
-    assert_snapshot!(lab.seen(), @"");
+    assert_snapshot!(lab.seen(), @r"
+    GET http://127.0.0.1:[PORT]/|200 granted
+    GET http://127.0.0.1:[PORT]/|failed: HttpRequestDenied
+    ");
     assert!(other.requests().is_empty());
 }
 
@@ -85,7 +111,7 @@ fn a_name_that_leads_to_this_machine_needs_a_grant_of_its_own() {
     let lab = Lab::new();
     let outcome = lab.script(json!([get(&format!("http://{localhost}/"))]), &["--allow-net", &localhost]);
     outcome.expect_success();
-    assert_snapshot!(lab.seen(), @"");
+    assert_snapshot!(lab.seen(), @"GET http://localhost:[PORT]/|200 reached");
 }
 
 #[test]
@@ -93,7 +119,7 @@ fn redirects_are_answers_and_every_hop_is_checked() {
     let server = Server::start(|_| Answer::new(302, "").header("location", "http://169.254.169.254/"));
     let (lab, outcome) = ask(&server, json!([get(&server.url("/"))]), &[]);
     outcome.expect_success();
-    assert_snapshot!(lab.seen(), @"");
+    assert_snapshot!(lab.seen(), @"GET http://127.0.0.1:[PORT]/|302");
 }
 
 #[test]
@@ -115,7 +141,17 @@ fn answers_of_every_kind() {
         ["--http-response-bytes", "10MiB", "--http-first-byte-timeout", "1s", "--http-idle-timeout", "1s"];
     let (lab, outcome) = ask(&server, json!(steps), &flags);
     outcome.expect_success();
-    assert_snapshot!(lab.seen(), @"");
+    assert_snapshot!(lab.seen(), @r#"
+    GET http://127.0.0.1:[PORT]/gzip|200 decompressed
+    GET http://127.0.0.1:[PORT]/bomb|failed: 200, then HTTP response body size exceeds limit: 10485760 bytes
+    GET http://127.0.0.1:[PORT]/cut|failed: 200, then incomplete HTTP response
+    GET http://127.0.0.1:[PORT]/slow|200 slow but whole
+    GET http://127.0.0.1:[PORT]/late|failed: HttpResponseTimeout
+    GET http://127.0.0.1:[PORT]/stalls|failed: 200, then connection read timeout
+    GET http://127.0.0.1:[PORT]/broken|failed: 200, then unsupported HTTP response content coding: "gzip"
+    GET http://127.0.0.1:[PORT]/headers|failed: HttpResponseHeaderSectionSize(None)
+    GET http://127.0.0.1:[PORT]/other|404 no such page
+    "#);
 }
 
 #[test]
@@ -126,7 +162,7 @@ fn servers_that_are_not_there() {
     let flags = ["--allow-net", &format!("http://{closed}"), "--allow-net", "https://nowhere.invalid"];
     lab.script(json!([get(&url), get("https://nowhere.invalid/")]), &flags).expect_success();
     let seen = lab.seen();
-    assert_snapshot!(seen.lines().next().unwrap(), @"");
+    assert_snapshot!(seen.lines().next().unwrap(), @"GET http://127.0.0.1:[PORT]/|failed: ConnectionRefused");
     assert!(seen.lines().nth(1).unwrap().contains("failed: DnsError"), "{seen}");
 }
 
@@ -145,8 +181,18 @@ fn a_secret_reaches_the_server_and_nothing_else() {
     })).to_string());
     drop(steps);
     let outcome = lab.run_component("guest.wasm", &["--reveal-secret", "SigningKey"]).success();
-    assert_snapshot!(lab.seen(), @"");
-    assert_snapshot!(outcome.log(), @"");
+    assert_snapshot!(lab.seen(), @r"
+    password|[PLACEHOLDER]
+    signing key|another secret value
+    ");
+    assert_snapshot!(outcome.log(), @r"
+    info connector: the secret is [PLACEHOLDER] secret=[PLACEHOLDER]
+    info stdout: the secret is [PLACEHOLDER]
+    info stderr: the secret is [PLACEHOLDER]
+    info connector: the secret is *** secret=***
+    info stdout: the secret is ***
+    info stderr: the secret is ***
+    ");
     for text in [&outcome.stdout, &outcome.stderr] {
         assert!(!text.contains(VALUE) && !text.contains("another secret value"), "{text}");
     }

@@ -20,12 +20,15 @@ fn failure(behaviour: &str, parameters: Value, flags: &[&str]) -> String {
 #[test]
 fn memory() {
     let (_, outcome) = run("memory", json!({}), &["--memory", "64MiB"]);
-    assert_snapshot!(outcome.failure(), @"");
+    assert_snapshot!(outcome.failure(), @r"
+    6 limit: the connector was refused memory beyond 64MiB (it asked for 68292800 bytes in all) and stopped
+    hint: raise it with --memory, or `memory` in the configuration's sandbox section
+    ");
     assert!(outcome.report()["peak_memory"].as_u64().unwrap() <= 64 << 20);
 
     let (lab, outcome) = run("memory_refused", json!({}), &["--memory", "64MiB"]);
     outcome.expect_success();
-    assert_snapshot!(lab.seen(), @"");
+    assert_snapshot!(lab.seen(), @"memory|refused at last");
     assert!(outcome.report()["peak_memory"].as_u64().unwrap() <= 64 << 20);
 }
 
@@ -35,14 +38,26 @@ fn memories_count_together() {
     lab.configure(&json!({ "Behaviour": "nothing" }));
     // 50 of 8 MiB: each is below the limit of 256 MiB.
     lab.write("many.wasm", components::many_memories(50, 128));
-    assert_snapshot!(lab.run_component("many.wasm", &[]).failure(), @"");
+    assert_snapshot!(lab.run_component("many.wasm", &[]).failure(), @r"
+    4 component: many.wasm: instance export `ow:connector/connector@0.1.0` does not have export `spec`
+    hint: build it again against the WIT package `ow:connector` of this version
+    ");
 }
 
 #[test]
 fn time() {
-    assert_snapshot!(failure("sleep_for_ever", json!({}), &["--timeout", "300ms"]), @"");
-    assert_snapshot!(failure("loop", json!({}), &["--timeout", "300ms"]), @"");
-    assert_snapshot!(failure("loop", json!({}), &["--cpu-time", "300ms"]), @"");
+    assert_snapshot!(failure("sleep_for_ever", json!({}), &["--timeout", "300ms"]), @r"
+    6 limit: the run took longer than 300ms
+    hint: raise it with --timeout, or `timeout` in the configuration's sandbox section
+    ");
+    assert_snapshot!(failure("loop", json!({}), &["--timeout", "300ms"]), @r"
+    6 limit: the run took longer than 300ms
+    hint: raise it with --timeout, or `timeout` in the configuration's sandbox section
+    ");
+    assert_snapshot!(failure("loop", json!({}), &["--cpu-time", "300ms"]), @r"
+    6 limit: the connector used more than 300ms of processor time
+    hint: raise it with --cpu-time, or `cpu_time` in the configuration's sandbox section
+    ");
 }
 
 #[test]
@@ -53,7 +68,10 @@ fn waiting_is_no_processor_time() {
 
 #[test]
 fn stack() {
-    assert_snapshot!(failure("recursion", json!({}), &[]), @"");
+    assert_snapshot!(failure("recursion", json!({}), &[]), @r"
+    6 limit: the connector's stack of 512 KiB overflowed in `_ZN10test_guest7attacks9recursion17hbb03d59a692fd1f4E`
+    hint: this limit is fixed: endless or very deep recursion is a bug in the connector
+    ");
 }
 
 #[test]
@@ -67,22 +85,26 @@ fn log_lines() {
     assert!(outcome.log().contains("warn host: the connector logs more than log_rate and log_bytes allow"));
 
     let (_, outcome) = run("log", json!({ "Count": 3, "Length": 1_000_000 }), &["--log-line", "20B"]);
-    assert_snapshot!(outcome.success().log(), @"");
+    assert_snapshot!(outcome.success().log(), @r"
+    info connector: 0 xxxxxxxxxxxxxxxxxx…
+    info connector: 1 xxxxxxxxxxxxxxxxxx…
+    info connector: 2 xxxxxxxxxxxxxxxxxx…
+    ");
 }
 
 #[test]
 fn output_without_a_line_break() {
     let parameters = json!({ "Text": "0123456789", "Count": 500_000 });
     let (_, outcome) = run("print", parameters, &["--log-line", "25B"]);
-    assert_snapshot!(outcome.success().log(), @"");
+    assert_snapshot!(outcome.success().log(), @"info stdout: 0123456789012345678901234…");
 }
 
 #[test]
 fn random_bytes() {
-    assert_snapshot!(failure("random", json!({ "Count": 2_000_000_000_u64 }), &[]), @"");
+    assert_snapshot!(failure("random", json!({ "Count": 2_000_000_000_u64 }), &[]), @"1 connector: the connector was stopped: requested len 2000000000 exceeds limit 1048576");
     let (lab, outcome) = run("random", json!({ "Count": 1000 }), &[]);
     outcome.expect_success();
-    assert_snapshot!(lab.seen(), @"");
+    assert_snapshot!(lab.seen(), @"random|1000");
 }
 
 #[test]
@@ -99,24 +121,33 @@ fn handles() {
 
 #[test]
 fn sizes_of_calls_and_tables() {
-    assert_snapshot!(failure("large_text", json!({ "Count": 50 << 20 }), &[]), @"");
+    assert_snapshot!(failure("large_text", json!({ "Count": 50 << 20 }), &[]), @r"
+    6 limit: the connector handed more than 32MiB to the host in one call
+    hint: raise it with --call-bytes, or `call_bytes` in the configuration's sandbox section
+    ");
     let (lab, outcome) = run("large_text", json!({ "Count": 20 << 20 }), &[]);
     outcome.expect_success();
     assert_eq!(lab.query("SELECT length(text) FROM large"), (20 << 20).to_string());
-    assert_snapshot!(failure("tables", json!({ "Count": 20 }), &["--tables", "10"]), @"");
-    assert_snapshot!(failure("columns", json!({ "Count": 3000 }), &[]), @"");
-    assert_snapshot!(failure("write", json!({ "Rows": 101 }), &["--batch-rows", "100"]), @"");
-    assert_snapshot!(failure("state_keys", json!({ "Count": 20 }), &["--state-keys", "10"]), @"");
-    assert_snapshot!(failure("state_bytes", json!({ "Count": 2000 }), &["--state-bytes", "1KiB"]), @"");
+    assert_snapshot!(failure("tables", json!({ "Count": 20 }), &["--tables", "10"]), @"6 limit: the run has 10 tables open, as many as it may (raise it with --tables)");
+    assert_snapshot!(failure("columns", json!({ "Count": 3000 }), &[]), @"6 limit: the stream 'wide' has 3000 fields; the limit is 2000 (raise it with --columns)");
+    assert_snapshot!(failure("write", json!({ "Rows": 101 }), &["--batch-rows", "100"]), @"6 limit: a batch of the stream 'numbers' has 101 rows; the limit is 100 (raise it with --batch-rows)");
+    assert_snapshot!(failure("state_keys", json!({ "Count": 20 }), &["--state-keys", "10"]), @"6 limit: the state would have more than 10 keys (raise it with --state-keys)");
+    assert_snapshot!(failure("state_bytes", json!({ "Count": 2000 }), &["--state-bytes", "1KiB"]), @"6 limit: the state would be larger than 1KiB (raise it with --state-bytes)");
 }
 
 #[test]
 fn scratch_folder() {
-    assert_snapshot!(failure("scratch_bytes", json!({ "MiB": 20 }), &["--scratch", "10MiB"]), @"");
-    assert_snapshot!(failure("scratch_files", json!({ "Files": 200 }), &["--scratch-files", "100"]), @"");
+    assert_snapshot!(failure("scratch_bytes", json!({ "MiB": 20 }), &["--scratch", "10MiB"]), @r"
+    6 limit: the connector wanted more than 10MiB in its scratch folder
+    hint: raise it with --scratch, or `scratch` in the configuration's sandbox section
+    ");
+    assert_snapshot!(failure("scratch_files", json!({ "Files": 200 }), &["--scratch-files", "100"]), @r"
+    6 limit: the connector wanted more than 100 files in its scratch folder
+    hint: raise it with --scratch-files, or `scratch_files` in the configuration's sandbox section
+    ");
     let (lab, outcome) = run("scratch_bytes", json!({ "MiB": 9 }), &["--scratch", "10MiB"]);
     outcome.expect_success();
-    assert_snapshot!(lab.seen(), @"");
+    assert_snapshot!(lab.seen(), @"scratch|wrote everything");
 }
 
 #[test]
@@ -125,6 +156,9 @@ fn limits_of_the_configuration_count_and_flags_win() {
     let mut config = e2e::lab::configuration(&json!({ "Behaviour": "sleep", "Ms": 1500 }));
     config["sandbox"] = json!({ "timeout": "300ms" });
     lab.write("cfg.json", config.to_string());
-    assert_snapshot!(lab.run_component("guest.wasm", &[]).failure(), @"");
+    assert_snapshot!(lab.run_component("guest.wasm", &[]).failure(), @r"
+    6 limit: the run took longer than 300ms
+    hint: raise it with --timeout, or `timeout` in the configuration's sandbox section
+    ");
     lab.run_component("guest.wasm", &["--timeout", "30s"]).expect_success();
 }

@@ -1,7 +1,7 @@
 //! What people and programs read.
 
 use e2e::Lab;
-use insta::{assert_json_snapshot, assert_snapshot};
+use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 #[test]
@@ -45,12 +45,36 @@ fn text(lab: &Lab, steps: Value, flags: &[&str]) -> String {
 
 #[test]
 fn a_run_in_a_pipe_is_plain_lines() {
-    assert_snapshot!(text(&Lab::new(), steps(), &[]), @"");
+    assert_snapshot!(text(&Lab::new(), steps(), &[]), @r"
+    exit 0
+    --- stdout
+    succeeded: run [RUN] of the data mart 'mart'
+      numbers: 1,500 rows, 29.61 KiB (append)
+      others: 10 rows, 516 B (merge)
+      seen: 1 rows, 309 B (append)
+      2 commits, 0 requests (0 B sent, 0 B received), 1 denied
+      [SIZE] at most, [TIME] of processor time, [TIME] in all
+    --- stderr
+    running test-guest 1.2.3 into Sqlite (out.db) (INCREMENTAL, run [RUN])
+    info: [connector] 0 xxxxxxxxxx
+    info: [stderr] to standard error
+    denied: GET https://api.example.com: origin not granted; grant it with --allow-net https://api.example.com
+    ");
 }
 
 #[test]
 fn quiet_is_quiet() {
-    assert_snapshot!(text(&Lab::new(), steps(), &["--quiet"]), @"");
+    assert_snapshot!(text(&Lab::new(), steps(), &["--quiet"]), @r"
+    exit 0
+    --- stdout
+    succeeded: run [RUN] of the data mart 'mart'
+      numbers: 1,500 rows, 29.61 KiB (append)
+      others: 10 rows, 516 B (merge)
+      seen: 1 rows, 309 B (append)
+      2 commits, 0 requests (0 B sent, 0 B received), 1 denied
+      [SIZE] at most, [TIME] of processor time, [TIME] in all
+    --- stderr
+    ");
 }
 
 #[test]
@@ -61,7 +85,19 @@ fn a_failed_run_says_error_and_hint() {
         { "Behaviour": "write", "Rows": 2, "First": 10 },
         { "Behaviour": "fail", "Kind": "auth", "Message": "the source refused the password", "Parameter": "Password" },
     ]);
-    assert_snapshot!(text(&Lab::new(), failing, &[]), @"");
+    assert_snapshot!(text(&Lab::new(), failing, &[]), @r"
+    exit 1
+    --- stdout
+    failed: run [RUN] of the data mart 'mart'
+      numbers: 5 rows, 732 B (append, 2 not committed)
+      1 commits, 0 requests (0 B sent, 0 B received), 0 denied
+      [SIZE] at most, [TIME] of processor time, [TIME] in all
+    --- stderr
+    running test-guest 1.2.3 into Sqlite (out.db) (INCREMENTAL, run [RUN])
+    error: the source refused the password
+      at: parameter Password
+    hint: check the credentials in the configuration
+    ");
 }
 
 #[test]
@@ -85,7 +121,31 @@ fn nothing_a_guest_says_reaches_the_terminal_as_an_escape() {
         assert_eq!(unfit, None, "{told}");
         assert!(!told.lines().any(|line| line.starts_with("error: not from the host")), "{told}");
     }
-    assert_snapshot!(text(&lab, steps, &[]), @"");
+    assert_snapshot!(text(&lab, steps, &[]), @r"
+    exit 1
+    --- stdout
+    failed: run [RUN] of the data mart 'mart'
+      0 commits, 0 requests (0 B sent, 0 B received), 0 denied
+      [SIZE] at most, [TIME] of processor time, [TIME] in all
+    --- stderr
+    running test-guest 1.2.3 into Sqlite (out.db) (INCREMENTAL, run [RUN])
+    info: [stdout] red  \link 31m reversed
+    info: [stdout] error: not from the host
+    info: [stderr] red  \link 31m reversed
+    info: [stderr] error: not from the host
+    error: the name of a state key holds a control character: 'red  \link 31m reversed\nerror: not from the host\n'
+    ");
+}
+
+/// A document without what differs from run to run.
+fn shape(lab: &Lab, mut document: Value) -> String {
+    for key in ["peak_memory", "cpu_ms", "wall_ms"] {
+        if let Some(number) = document.get_mut(key) {
+            assert!(number.is_u64(), "{key}: {number}");
+            *number = json!("[NUMBER]");
+        }
+    }
+    lab.clean(&serde_json::to_string_pretty(&document).unwrap())
 }
 
 #[test]
@@ -96,13 +156,69 @@ fn events_are_json_lines() {
     let kinds: Vec<String> =
         outcome.events().iter().map(|event| event["event"].as_str().unwrap().to_owned()).filter(|kind| kind != "progress").collect();
     assert_eq!(kinds, ["started", "committed", "log", "log", "denied", "committed", "finished"]);
-    assert_json_snapshot!(outcome.events_of("started")[0], {
-        ".digest" => "[DIGEST]", ".storage" => "[STORAGE]",
-    }, @"");
-    assert_json_snapshot!(outcome.report(), {
-        ".digest" => "[DIGEST]", ".storage" => "[STORAGE]", ".peak_memory" => "[SIZE]", ".cpu_ms" => "[TIME]",
-        ".wall_ms" => "[TIME]", ".streams[].bytes" => "[SIZE]",
-    }, @"");
+    assert_snapshot!(shape(&lab, outcome.events_of("started")[0].clone()), @r#"
+    {
+      "connector": "test-guest 1.2.3",
+      "data_mart_id": "mart",
+      "digest": "[DIGEST]",
+      "event": "started",
+      "run_id": "run-1",
+      "run_type": "INCREMENTAL",
+      "storage": "Sqlite (out.db)"
+    }
+    "#);
+    assert_snapshot!(shape(&lab, outcome.report()), @r#"
+    {
+      "commits": 2,
+      "connector": "test-guest 1.2.3",
+      "cpu_ms": "[NUMBER]",
+      "data_mart_id": "mart",
+      "denied": [
+        {
+          "attempt": "GET https://api.example.com",
+          "count": 1,
+          "grant": "--allow-net https://api.example.com",
+          "reason": "origin not granted"
+        }
+      ],
+      "digest": "[DIGEST]",
+      "dropped_log_lines": 0,
+      "event": "finished",
+      "exit_code": 0,
+      "peak_memory": "[NUMBER]",
+      "request_bytes": 0,
+      "requests": 0,
+      "response_bytes": 0,
+      "run_id": "run-1",
+      "run_type": "INCREMENTAL",
+      "status": "succeeded",
+      "storage": "Sqlite (out.db)",
+      "streams": [
+        {
+          "bytes": 30316,
+          "committed_rows": 1500,
+          "mode": "append",
+          "rows": 1500,
+          "stream": "numbers"
+        },
+        {
+          "bytes": 516,
+          "committed_rows": 10,
+          "mode": "merge",
+          "rows": 10,
+          "stream": "others"
+        },
+        {
+          "bytes": 309,
+          "committed_rows": 1,
+          "mode": "append",
+          "rows": 1,
+          "stream": "seen"
+        }
+      ],
+      "wall_ms": "[NUMBER]"
+    }
+    "#);
 }
 
 #[test]
@@ -111,9 +227,17 @@ fn failures_before_a_run_are_events_too() {
     lab.configure(&json!({ "Behaviour": 7 }));
     let outcome = lab.run_component("guest.wasm", &[]);
     assert_eq!(outcome.events().len(), 1);
-    assert_snapshot!(outcome.failure(), @"");
+    assert_snapshot!(outcome.failure(), @r#"
+    3 config: cfg.json: source.config.Behaviour: expected a text, found the number 7
+    at: Behaviour
+    hint: write "7"
+    "#);
     let other = lab.ow_host(&["validate", "guest.wasm", "--config", "cfg.json", "--output", "json"]);
-    assert_snapshot!(other.failure(), @"");
+    assert_snapshot!(other.failure(), @r#"
+    3 config: cfg.json: source.config.Behaviour: expected a text, found the number 7
+    at: Behaviour
+    hint: write "7"
+    "#);
 }
 
 #[test]
@@ -122,25 +246,117 @@ fn inspect_tells_what_a_connector_asks_for() {
     let told = lab.ow_host(&["inspect", "guest.wasm"]).text();
     // The size differs with the compiler.
     let told: String = told.lines().filter(|line| !line.starts_with("size:")).fold(String::new(), |text, line| text + line + "\n");
-    assert_snapshot!(told, @"");
+    assert_snapshot!(told, @r#"
+    exit 0
+    --- stdout
+    guest.wasm: a WebAssembly component
+    sha256:  [DIGEST]
+    name:    test-guest
+    version: 1.2.3
+    title:   Test guest
+    about:   Does whatever its configuration says.
+    docs:    https://docs.example.com/test-guest
+    asks for network: https://api.example.com
+    asks for secrets in clear: SigningKey
+    parameters:
+      Behaviour (string, required): What the run does.
+      Colour ()
+      Password (string, secret): A secret that the guest does not see.
+      Rows (integer, --set)
+      SigningKey (string, secret): A secret that the guest asks to see.
+      StartDate (string, default "2024-01-01", --set)
+    streams:
+      numbers (key id)
+        id int64 not null
+        square int64
+        text text
+      seen (append-only)
+        name text not null
+        value text
+    imports:
+      wasi:io/poll@0.2.12
+      wasi:clocks/monotonic-clock@0.2.12
+      wasi:io/error@0.2.12
+      wasi:io/streams@0.2.12
+      wasi:http/types@0.2.12
+      wasi:http/outgoing-handler@0.2.12
+      ow:connector/types@0.1.0
+      ow:connector/storage@0.1.0
+      ow:connector/state@0.1.0
+      ow:connector/report@0.1.0
+      wasi:cli/environment@0.2.12
+      wasi:cli/exit@0.2.12
+      wasi:cli/stdin@0.2.12
+      wasi:cli/stdout@0.2.12
+      wasi:cli/stderr@0.2.12
+      wasi:cli/terminal-input@0.2.12
+      wasi:cli/terminal-output@0.2.12
+      wasi:cli/terminal-stdin@0.2.12
+      wasi:cli/terminal-stdout@0.2.12
+      wasi:cli/terminal-stderr@0.2.12
+      wasi:clocks/wall-clock@0.2.12
+      wasi:filesystem/types@0.2.12
+      wasi:filesystem/preopens@0.2.12
+      wasi:sockets/network@0.2.12
+      wasi:sockets/instance-network@0.2.12
+      wasi:sockets/udp@0.2.12
+      wasi:sockets/udp-create-socket@0.2.12
+      wasi:sockets/tcp@0.2.12
+      wasi:sockets/tcp-create-socket@0.2.12
+      wasi:sockets/ip-name-lookup@0.2.12
+      wasi:random/random@0.2.12
+    --- stderr
+    "#);
 }
 
 #[test]
 fn check_and_discover() {
     let lab = Lab::new();
     lab.configure(&json!({ "Behaviour": "nothing" }));
-    assert_snapshot!(lab.ow_host(&["check", "guest.wasm", "--config", "cfg.json"]).text(), @"");
-    assert_snapshot!(lab.ow_host(&["discover", "guest.wasm", "--config", "cfg.json"]).text(), @"");
+    assert_snapshot!(lab.ow_host(&["check", "guest.wasm", "--config", "cfg.json"]).text(), @r"
+    exit 0
+    --- stdout
+    the source can be reached
+    --- stderr
+    ");
+    assert_snapshot!(lab.ow_host(&["discover", "guest.wasm", "--config", "cfg.json"]).text(), @r"
+    exit 0
+    --- stdout
+    numbers (key id)
+      id int64 not null
+      square int64
+      text text
+    seen (append-only)
+      name text not null
+      value text
+    --- stderr
+    ");
     lab.configure(&json!({ "Behaviour": "nothing", "Check": { "Behaviour": "fail", "Kind": "auth", "Message": "wrong password" } }));
-    assert_snapshot!(lab.ow_host(&["check", "guest.wasm", "--config", "cfg.json"]).text(), @"");
+    assert_snapshot!(lab.ow_host(&["check", "guest.wasm", "--config", "cfg.json"]).text(), @r"
+    exit 1
+    --- stdout
+    --- stderr
+    error: wrong password
+    hint: check the credentials in the configuration
+    ");
     lab.configure(&json!({ "Behaviour": "nothing", "Check": { "Behaviour": "write" } }));
-    assert_snapshot!(lab.ow_host(&["check", "guest.wasm", "--config", "cfg.json"]).text(), @"");
+    assert_snapshot!(lab.ow_host(&["check", "guest.wasm", "--config", "cfg.json"]).text(), @r"
+    exit 5
+    --- stdout
+    --- stderr
+    error: rows and state cannot be written outside a run
+    ");
 }
 
 #[test]
 fn the_small_commands() {
     let lab = Lab::new();
-    assert_snapshot!(lab.ow_host(&["cache", "dir", "--cache-dir", "here"]).text(), @"");
+    assert_snapshot!(lab.ow_host(&["cache", "dir", "--cache-dir", "here"]).text(), @r"
+    exit 0
+    --- stdout
+    here
+    --- stderr
+    ");
     lab.configure(&json!({ "Behaviour": "nothing" }));
     lab.run_component("guest.wasm", &["--cache-dir", "here"]).expect_success();
     let cleared = lab.ow_host(&["cache", "clear", "--cache-dir", "here", "--output", "json"]).success();
