@@ -18,4 +18,3 @@ pub mod sandbox;
 pub mod storage;
 
 pub use failure::{Failure, FailureClass};
-
