@@ -145,3 +145,10 @@ fn no_lock(path: &Path, error: &std::io::Error) -> StorageError {
         parameter: Some("Path".to_owned()),
     }
 }
+
+#[cfg(test)]
+impl Claim {
+    pub(super) fn release_for_test(&mut self) {
+        self._file.unlock().unwrap();
+    }
+}

@@ -290,7 +290,7 @@ pub(super) fn swap(connection: &Connection, table: &str, with: &str) -> Result<(
                 )));
             }
             // A column that it names is gone.
-            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::Unknown) => {}
+            Err(rusqlite::Error::SqlInputError { .. }) => {}
             result => result?,
         }
     }

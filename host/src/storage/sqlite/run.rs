@@ -455,3 +455,16 @@ impl SqliteStorage {
         Ok(Some(TableId(u32::try_from(number).unwrap_or(u32::MAX))))
     }
 }
+
+#[cfg(test)]
+impl SqliteStorage {
+    /// Releases the lock without the storage knowing: as where locks do not hold.
+    pub(super) fn claim_lost_for_test(&mut self) {
+        self.claim.as_mut().unwrap().release_for_test();
+    }
+
+    /// Lets the file have so many pages at most.
+    pub(super) fn limit_pages_for_test(&mut self, pages: u32) {
+        self.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+    }
+}
