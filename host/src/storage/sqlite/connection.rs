@@ -20,7 +20,7 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 ///   acknowledged, so that it survives a power cut (`NORMAL` would lose the last
 ///   ones of a WAL); `EXTRA` is `FULL` where there is a WAL, and also right
 ///   where a file system has none. `fullfsync` is the same for macOS.
-/// - `cache_size`: 64 MiB, the memory that the storage is given.
+/// - `cache_size`: 32 MiB, most of the memory that the storage takes.
 /// - `wal_autocheckpoint`: every 16 MiB; the log is cut to 64 MiB after it.
 /// - `foreign_keys`, `legacy_alter_table`: replacing a table must not touch
 ///   rows, views and triggers of the user that name it.
@@ -29,7 +29,7 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 const SETTINGS: &str = "
     PRAGMA synchronous = EXTRA;
     PRAGMA fullfsync = ON;
-    PRAGMA cache_size = -65536;
+    PRAGMA cache_size = -32768;
     PRAGMA wal_autocheckpoint = 2048;
     PRAGMA journal_size_limit = 67108864;
     PRAGMA temp_store = MEMORY;

@@ -55,7 +55,8 @@
 //!
 //! `replace`, and every mode in a full refresh, writes to a table named
 //! `_ow_new_…`, which takes the place of the stream's table in the transaction
-//! that ends the run. Readers see the old rows until then. What a run that died
+//! that ends the run, with all its rows, whichever data mart wrote them. Readers
+//! see the old rows until then. What a run that died
 //! left of it is dropped when the data mart is opened next. Indexes and triggers
 //! that the user made are made again, except those that name columns that are
 //! gone.

@@ -10,6 +10,26 @@ const DAY: i64 = 86_400_000_000;
 /// Digits that a `u64` always holds.
 const CHUNK: u32 = 19;
 
+/// `00` to `99`.
+const PAIRS: [[u8; 2]; 100] = pairs();
+
+const fn pairs() -> [[u8; 2]; 100] {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut rest: &mut [[u8; 2]] = &mut pairs;
+    let (mut tens, mut ones) = (b'0', b'0');
+    while let Some((pair, after)) = rest.split_first_mut() {
+        *pair = [tens, ones];
+        rest = after;
+        if ones == b'9' {
+            tens += 1;
+            ones = b'0';
+        } else {
+            ones += 1;
+        }
+    }
+    pairs
+}
+
 /// A short text that is written from its end to its start.
 pub(super) struct Text {
     bytes: [u8; 48],
@@ -27,25 +47,39 @@ impl Text {
     }
 
     fn push(&mut self, byte: u8) {
-        if let Some(slot) = self.start.checked_sub(1).and_then(|start| self.bytes.get_mut(start)) {
+        let start = self.start.wrapping_sub(1);
+        if let Some(slot) = self.bytes.get_mut(start) {
             *slot = byte;
-            self.start -= 1;
+            self.start = start;
+        }
+    }
+
+    /// The last two digits of a number.
+    fn push_pair(&mut self, number: u64) {
+        let start = self.start.wrapping_sub(2);
+        let pair = usize::try_from(number % 100).ok().and_then(|pair| PAIRS.get(pair));
+        if let (Some(slot), Some(pair)) = (self.bytes.get_mut(start..self.start), pair) {
+            slot.copy_from_slice(pair);
+            self.start = start;
         }
     }
 
     /// The last `count` digits of a number.
     fn push_digits(&mut self, mut number: u64, count: u32) {
-        for _ in 0..count {
-            self.push(b'0' + u8::try_from(number % 10).unwrap_or_default());
-            number /= 10;
+        for _ in 0..count / 2 {
+            self.push_pair(number);
+            number /= 100;
+        }
+        if count % 2 == 1 {
+            self.push(b'0' | u8::try_from(number % 10).unwrap_or_default());
         }
     }
 
     fn push_day(&mut self, day: i64) {
         let (year, month, day) = civil(day);
-        self.push_digits(day, 2);
+        self.push_pair(day);
         self.push(b'-');
-        self.push_digits(month, 2);
+        self.push_pair(month);
         self.push(b'-');
         self.push_digits(year, 4);
     }
@@ -93,11 +127,11 @@ pub(super) fn timestamp(micros: i64) -> Option<Text> {
     text.push(b'Z');
     text.push_digits(fraction, 6);
     text.push(b'.');
-    text.push_digits(seconds % 60, 2);
+    text.push_pair(seconds % 60);
     text.push(b':');
-    text.push_digits(seconds / 60 % 60, 2);
+    text.push_pair(seconds / 60 % 60);
     text.push(b':');
-    text.push_digits(seconds / 3_600, 2);
+    text.push_pair(seconds / 3_600);
     text.push(b'T');
     text.push_day(day);
     Some(text)
