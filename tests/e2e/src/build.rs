@@ -56,27 +56,26 @@ fn guests(packages: &[&str]) -> Vec<PathBuf> {
 /// A link of one's own to what was built: a build that goes on beside the tests
 /// may replace the file.
 fn kept(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap().to_string_lossy();
-    let kept = kept_folder().join(format!("{}-{name}", std::process::id()));
+    let folder = kept_folder().join(std::process::id().to_string());
+    std::fs::create_dir_all(&folder).unwrap();
+    let kept = folder.join(path.file_name().unwrap());
     let _ = std::fs::remove_file(&kept);
     std::fs::hard_link(path, &kept)
         .or_else(|_| std::fs::copy(path, &kept).map(drop))
         .unwrap_or_else(|error| panic!("{} was not built: {error}", path.display()));
-    remove_later(&kept);
+    remove_abandoned();
     kept
 }
 
 /// Removes the links of processes that have ended.
-fn remove_later(kept: &Path) {
-    let Ok(entries) = kept_folder().read_dir() else { return };
-    for entry in entries.flatten().filter(|entry| entry.path() != kept) {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let pid = name.split_once('-').and_then(|(pid, _)| pid.parse::<i32>().ok());
-        let gone = pid.and_then(rustix::process::Pid::from_raw).is_some_and(|pid| {
-            rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
-        });
+fn remove_abandoned() {
+    for entry in kept_folder().read_dir().into_iter().flatten().flatten() {
+        let pid = entry.file_name().to_string_lossy().parse::<i32>().ok();
+        let gone = pid
+            .and_then(rustix::process::Pid::from_raw)
+            .is_some_and(|pid| rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH));
         if gone {
-            let _ = std::fs::remove_file(entry.path());
+            let _ = std::fs::remove_dir_all(entry.path());
         }
     }
 }

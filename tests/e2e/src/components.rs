@@ -1,7 +1,5 @@
 //! Hand-made components: small, and wrong in one way each.
 
-use std::fmt::Write as _;
-
 /// A core module.
 #[must_use]
 pub fn core_module() -> Vec<u8> {
@@ -32,52 +30,60 @@ pub fn exporting(interface: &str) -> Vec<u8> {
     assemble(&format!(r#"(component (instance $nothing) (export "{interface}" (instance $nothing)))"#))
 }
 
-/// A connector without its functions, and with so many memories, each of so
-/// many pages: they are there as soon as it is instantiated.
+/// The test guest with a core module beside it, which is instantiated so many
+/// times whenever the guest is.
 #[must_use]
-pub fn many_memories(memories: usize, pages: usize) -> Vec<u8> {
-    let mut text = String::from("(component\n");
-    for _ in 0..memories {
-        let _ = writeln!(text, "(core module $m (memory {pages}))");
-        text = text.replace("$m", &format!("$m{}", text.len()));
+pub fn beside(module: &str, times: usize) -> Vec<u8> {
+    const CORE_MODULE: u8 = 1;
+    const CORE_INSTANCE: u8 = 2;
+    let mut bytes = std::fs::read(crate::build::test_guest()).unwrap();
+    let index = sections(&bytes).filter(|id| *id == CORE_MODULE).count();
+    section(&mut bytes, CORE_MODULE, &assemble(module));
+    // One instance: of the module with this index, with no arguments.
+    let instance = [&[1, 0], leb(index).as_slice(), &[0]].concat();
+    for _ in 0..times {
+        section(&mut bytes, CORE_INSTANCE, &instance);
     }
-    let names: Vec<String> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("(core module ").and_then(|rest| rest.split(' ').next()).map(str::to_owned))
-        .collect();
-    for name in names {
-        let _ = writeln!(text, "(core instance (instantiate {name}))");
-    }
-    text.push_str(&connector_exports());
-    text.push(')');
-    assemble(&text)
+    bytes
 }
 
-/// The connector's interface, whose functions trap.
-fn connector_exports() -> String {
-    // `spec` and `discover` return a pointer, `check` and `run` too: their results are larger than one value.
-    r#"
-    (core module $code
-        (memory (export "memory") 1)
-        (func (export "answer") (result i32) unreachable)
-        (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable))
-    (core instance $code (instantiate $code))
-    (alias core export $code "memory" (core memory $memory))
-    (alias core export $code "answer" (core func $answer))
-    (alias core export $code "realloc" (core func $realloc))
-    (type $kind' (enum "config" "auth" "rate-limited" "unavailable" "invalid-data" "denied" "limit-exceeded" "cancelled" "internal"))
-    (import "ow:connector/types@0.1.0" (instance $types
-        (type $kind' (enum "config" "auth" "rate-limited" "unavailable" "invalid-data" "denied" "limit-exceeded" "cancelled" "internal"))
-        (export "error-kind" (type $kind (eq $kind')))
-        (type $error' (record (field "kind" $kind) (field "message" string) (field "parameter" (option string)) (field "retry-after-ms" (option u64))))
-        (export "error" (type (eq $error')))))
-    (alias export $types "error" (type $error))
-    (type $outcome (func (result (result (error $error)))))
-    (func $run (type $outcome) (canon lift (core func $answer) (memory $memory) (realloc (func $realloc))))
-    (instance $connector (export "check" (func $run)) (export "run" (func $run)))
-    (export "ow:connector/connector@0.1.0" (instance $connector))
-    "#
-    .to_owned()
+/// The kinds of a component's sections.
+fn sections(bytes: &[u8]) -> impl Iterator<Item = u8> {
+    let mut at = 8;
+    std::iter::from_fn(move || {
+        let id = *bytes.get(at)?;
+        let (mut size, mut shift) = (0, 0);
+        loop {
+            at += 1;
+            size |= usize::from(bytes[at] & 0x7f) << shift;
+            shift += 7;
+            if bytes[at] & 0x80 == 0 {
+                break;
+            }
+        }
+        at += 1 + size;
+        Some(id)
+    })
+}
+
+fn section(bytes: &mut Vec<u8>, id: u8, content: &[u8]) {
+    bytes.push(id);
+    bytes.extend(leb(content.len()));
+    bytes.extend(content);
+}
+
+/// A number in LEB128.
+fn leb(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(number & 0x7f).unwrap();
+        number >>= 7;
+        if number == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
 }
 
 /// The test guest with another description of itself: see its `spec.rs`.

@@ -118,18 +118,15 @@ impl Lab {
         self.command(arguments).start().wait()
     }
 
-    /// Any command, to be changed before it starts. Commands that compile keep
-    /// the result for the other tests.
+    /// Any command, to be changed before it starts. Those that compile keep the
+    /// result for the other tests.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Prepared {
         let mut command = Command::new(build::host());
         command.args(arguments).current_dir(self.folder.path()).env_clear();
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.folder.path()).env("TMPDIR", self.path("tmp"));
-        let compiles = matches!(arguments.first(), Some(&("run" | "inspect" | "validate" | "check" | "discover")));
-        if compiles && !arguments.iter().any(|argument| ["--cache-dir", "--no-cache", "--help"].contains(argument)) {
-            command.arg("--cache-dir").arg(cache());
-        }
+        command.env("XDG_CACHE_HOME", cache());
         Prepared { command, input: None, folder: self.folder.path().to_owned() }
     }
 
@@ -204,7 +201,7 @@ fn shown(value: rusqlite::types::ValueRef<'_>) -> String {
         ValueRef::Null => "NULL".to_owned(),
         ValueRef::Integer(n) => n.to_string(),
         ValueRef::Real(n) => format!("{n:?}"),
-        ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+        ValueRef::Text(text) => String::from_utf8_lossy(text).replace('\0', "\\0"),
         ValueRef::Blob(bytes) => format!("x'{}'", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
     }
 }
@@ -437,6 +434,10 @@ pub fn clean(text: &str, folder: &Path) -> String {
             (r"\bprocess \d+", "process [PID]"),
             (r"\d+(\.\d+)? (ms|s) of processor time, .* in all", "[TIME] of processor time, [TIME] in all"),
             (r"\d+(\.\d+)? [KMG]iB at most", "[SIZE] at most"),
+            (r"rows, [0-9.]+ [KMG]?i?B", "rows, [SIZE]"),
+            (r"asked for \d+ bytes", "asked for [N] bytes"),
+            (r"ow-host-scratch-\w+", "ow-host-scratch-[NAME]"),
+            (r"\.rs:\d+:\d+", ".rs:[LINE]"),
         ];
         filters.into_iter().map(|(pattern, with)| (Regex::new(pattern).unwrap(), with)).collect()
     });

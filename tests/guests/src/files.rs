@@ -35,7 +35,10 @@ pub(crate) fn act(p: &Parameters) -> Outcome {
         "folder" => done(fs::create_dir(&path)),
         other => panic!("there is nothing called {other} to do with files"),
     };
-    let told = result.unwrap_or_else(|error| format!("refused: {:?}", error.kind()));
+    let told = result.unwrap_or_else(|error| match error.kind() {
+        io::ErrorKind::Other => format!("refused: {error}"),
+        kind => format!("refused: {kind:?}"),
+    });
     saw(&format!("{behaviour} {path}"), &told)
 }
 

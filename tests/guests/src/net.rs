@@ -1,6 +1,7 @@
 //! The network: HTTP by wasi-http without any comfort, and sockets.
 
 use crate::Outcome;
+use crate::bindings::ow::connector::report::{self, Level};
 use crate::bindings::wasi::http::outgoing_handler;
 use crate::bindings::wasi::http::types::{
     ErrorCode, Fields, IncomingBody, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme,
@@ -11,10 +12,21 @@ use crate::rows::saw;
 
 /// Sends a request, and writes down the answer or why there is none.
 pub(crate) fn http(p: &Parameters) -> Outcome {
-    let (method, url) = (p.text("Method"), p.text("Url"));
+    let (method, url) = (p.text("Method"), with_secrets(&p.text("Url")));
     let method = if method.is_empty() { "GET".to_owned() } else { method };
     let answer = send(p, &method, &url).unwrap_or_else(|error| format!("failed: {error}"));
+    if p.flag("Log") {
+        report::log(Level::Info, &answer, &[]);
+    }
     saw(&format!("{method} {url}"), &answer)
+}
+
+/// The text with what the guest has of the secrets in the places of their names.
+fn with_secrets(text: &str) -> String {
+    let parameters = Parameters::of_run();
+    ["Password", "SigningKey"].iter().fold(text.to_owned(), |text, name| {
+        text.replace(&format!("{{{name}}}"), &parameters.text(name))
+    })
 }
 
 fn send(p: &Parameters, method: &str, url: &str) -> Result<String, String> {
@@ -24,7 +36,7 @@ fn send(p: &Parameters, method: &str, url: &str) -> Result<String, String> {
     let fields = Fields::new();
     for header in p.list("Headers") {
         fields
-            .append(&header.text("Name"), header.text("Text").as_bytes())
+            .append(&header.text("Name"), with_secrets(&header.text("Text")).as_bytes())
             .map_err(|error| format!("header {}: {error:?}", header.text("Name")))?;
     }
     let request = OutgoingRequest::new(fields);
@@ -45,7 +57,7 @@ fn send(p: &Parameters, method: &str, url: &str) -> Result<String, String> {
     request.set_path_with_query(Some(if path.is_empty() { "/" } else { path })).map_err(|()| "no such path")?;
     let body = request.body().map_err(|()| "no body")?;
     let answer = outgoing_handler::handle(request, None).map_err(|error| name(&error))?;
-    write_body(body, p.text("Body").as_bytes())?;
+    write_body(body, with_secrets(&p.text("Body")).as_bytes())?;
     answer.subscribe().block();
     let answer = answer.get().ok_or("no answer")?.map_err(|()| "taken twice")?.map_err(|error| name(&error))?;
     let status = answer.status();

@@ -126,7 +126,7 @@ fn connectors_that_describe_themselves_wrongly() {
     4 component: spec-07.wasm: the connector's own description is unsound: plain-secrets[0]: there is no parameter 'SigningKye'
     hint: report it to the connector's author
 
-    4 component: spec-08.wasm: asked what it is, the component failed: the connector panicked in `ow:connector/connector@0.1.0#spec`: thread '<unnamed>' (1) panicked at tests/guests/src/spec.rs:45:18: no spec today
+    4 component: spec-08.wasm: asked what it is, the component failed: the connector panicked in `ow:connector/connector@0.1.0#spec`: thread '<unnamed>' (1) panicked at tests/guests/src/spec.rs:[LINE]: no spec today
 
     4 component: spec-09.wasm: the connector's own description is unsound: config-schema.$ref: 'https://evil.example/schema.json' is not inside the schema
     hint: report it to the connector's author

@@ -112,7 +112,7 @@ fn values_come_from_the_environment_and_from_files() {
     hint: check the credentials in the configuration
     ");
     assert!(!outcome.stdout.contains("from a file"), "{}", outcome.stdout);
-    let outcome = lab.command(&arguments[..7]).start().wait();
+    let outcome = lab.command(&arguments).start().wait();
     assert_snapshot!(outcome.failure(), @"");
 }
 
@@ -130,13 +130,17 @@ fn files_of_owox_are_read_as_they_are() {
 #[test]
 fn a_storage_that_is_not_built_in_is_named() {
     let lab = Lab::new();
-    lab.take(&fixture("owox-athena.json"), "cfg.json");
-    let told = lab.run_component("guest.wasm", &[]).failure();
-    assert_snapshot!(told, @r#"
-    3 config: cfg.json: source.config.Behaviour: is required, but missing or empty
-    at: Behaviour
-    hint: add "Behaviour": …, What the run does
-    "#);
+    for (name, expected) in [("owox-bigquery.json", "GoogleBigQuery"), ("owox-athena.json", "AwsAthena")] {
+        let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(fixture(name)).unwrap()).unwrap();
+        config["source"]["config"]["Behaviour"] = json!({ "value": "nothing" });
+        lab.write("cfg.json", config.to_string());
+        let told = lab.run_component("guest.wasm", &[]).failure();
+        assert!(told.starts_with("3 config: ") && told.contains(expected), "{told}");
+        // The same file with another storage runs.
+        config["storage"] = json!({ "name": "Sqlite", "config": { "Path": "out.db" } });
+        lab.write("cfg.json", config.to_string());
+        lab.run_component("guest.wasm", &[]).expect_success();
+    }
 }
 
 #[test]

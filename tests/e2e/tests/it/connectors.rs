@@ -22,12 +22,14 @@ fn backfill(lab: &Lab, server: &Server, start: &str, end: &str) -> Outcome {
 #[test]
 fn payments_of_a_folder() {
     let payment = |reference: &str, status: &str| {
-        json!({ "reference": reference, "created_at": "2024-03-01T10:00:00+01:00", "amount": 1250, "asset": "EUR/2",
-                "type": "PAY-IN", "status": status, "scheme": "visa", "extra": { "kept": [1.50] } })
+        format!(
+            "{{\"reference\": \"{reference}\", \"created_at\": \"2024-03-01T10:00:00+01:00\", \"amount\": 1250, \
+             \"asset\": \"EUR/2\", \"type\": \"PAY-IN\", \"status\": \"{status}\", \"scheme\": \"visa\", \"more\": [1.50]}}"
+        )
     };
     let lab = lab("payments-directory", &json!({}));
-    lab.write("in/a.json", payment("p-1", "PENDING").to_string());
-    lab.write("in/b.json", json!([payment("p-2", "SUCCEEDED"), payment("p-3", "FAILED")]).to_string());
+    lab.write("in/a.json", payment("p-1", "PENDING"));
+    lab.write("in/b.json", format!("[{},\n{}]", payment("p-2", "SUCCEEDED"), payment("p-3", "FAILED")));
     lab.write("in/notes.txt", "no payment");
     let run = || lab.run_component("connector.wasm", &["--mount", "in:/payments"]);
     let payments = || lab.query("SELECT reference, created_at, amount, asset, type, status, scheme, file FROM payments ORDER BY 1");
@@ -37,18 +39,18 @@ fn payments_of_a_folder() {
     p-2|2024-03-01T09:00:00.000000Z|1250|EUR/2|PAY-IN|SUCCEEDED|visa|b.json
     p-3|2024-03-01T09:00:00.000000Z|1250|EUR/2|PAY-IN|FAILED|visa|b.json
     ");
-    assert_snapshot!(lab.query("SELECT raw ->> '$.extra' FROM payments WHERE reference = 'p-1'"), @r#"{"kept":[1.5]}"#);
+    assert_snapshot!(lab.query("SELECT raw FROM payments WHERE reference = 'p-2'"), @"");
 
-    assert_eq!(run().success().report()["streams"][0]["rows"], 0, "nothing changed");
+    assert_eq!(run().success().report()["streams"], json!([]), "nothing changed");
 
-    lab.write("in/a.json", payment("p-1", "SUCCEEDED").to_string());
+    lab.write("in/a.json", payment("p-1", "SUCCEEDED"));
     lab.write("in/c.json", "{\"reference\": \"p-4\", \"amount\": \"many\"}");
-    lab.write("in/d.json", payment("p-5", "PENDING").to_string());
+    lab.write("in/d.json", payment("p-5", "PENDING"));
     let outcome = run();
     assert_snapshot!(outcome.failure(), @"");
     assert_snapshot!(payments(), @"");
 
-    lab.write("in/c.json", payment("p-4", "PENDING").to_string());
+    lab.write("in/c.json", payment("p-4", "PENDING"));
     assert_eq!(run().success().report()["streams"][0]["rows"], 1, "what was fixed, and nothing else");
     assert_eq!(lab.query("SELECT count(*) FROM payments"), "5");
 }

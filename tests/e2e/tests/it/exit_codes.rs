@@ -57,8 +57,8 @@ fn each_error_of_a_connector_has_its_code_and_drops_what_was_not_committed() {
 #[test]
 fn a_connector_that_breaks_is_1() {
     let failure = |behaviour: &str, parameters: Value| Lab::new().run(behaviour, parameters).failure();
-    assert_snapshot!(failure("panic", json!({ "Message": "the page has no number" })), @"1 connector: the connector panicked in `_ZN10test_guest3act17hafc6aa15c5a58f8cE`: thread '<unnamed>' (1) panicked at tests/guests/src/lib.rs:98:20: the page has no number");
-    assert_snapshot!(failure("panic", json!({ "Message": "two\nlines \u{1b}[31mred" })), @"1 connector: the connector panicked in `_ZN10test_guest3act17hafc6aa15c5a58f8cE`: thread '<unnamed>' (1) panicked at tests/guests/src/lib.rs:98:20: two lines red");
+    assert_snapshot!(failure("panic", json!({ "Message": "the page has no number" })), @"1 connector: the connector panicked in `test_guest::act`: thread '<unnamed>' (1) panicked at tests/guests/src/lib.rs:[LINE]: the page has no number");
+    assert_snapshot!(failure("panic", json!({ "Message": "two\nlines \u{1b}[31mred" })), @"1 connector: the connector panicked in `test_guest::act`: thread '<unnamed>' (1) panicked at tests/guests/src/lib.rs:[LINE]: two lines red");
     assert_snapshot!(failure("exit", json!({ "Code": 0 })), @"1 connector: the connector ended its process with exit code 0 instead of returning");
     assert_snapshot!(failure("exit", json!({ "Code": 3 })), @"1 connector: the connector ended its process with exit code 1 instead of returning");
     assert_snapshot!(failure("fail", json!({ "Kind": "internal", "Message": "" })), @"1 connector: the connector failed without a message");
@@ -82,7 +82,7 @@ fn a_wrong_command_line_is_2() {
 
       tip: a similar subcommand exists: 'run'
 
-    Usage: 20996-ow-host [OPTIONS] <COMMAND>
+    Usage: ow-host [OPTIONS] <COMMAND>
 
     For more information, try '--help'.
     ");
@@ -93,7 +93,7 @@ fn a_wrong_command_line_is_2() {
     error: the following required arguments were not provided:
       --config <FILE>
 
-    Usage: 20996-ow-host run --config <FILE> --cache-dir <DIR> <COMPONENT>
+    Usage: ow-host run --config <FILE> <COMPONENT>
 
     For more information, try '--help'.
     ");
@@ -190,5 +190,5 @@ fn a_machine_that_fails_is_8() {
     lab.configure(&json!({ "Behaviour": "nothing" }));
     let arguments = ["run", "guest.wasm", "--config", "cfg.json", "--output", "json"];
     let outcome = lab.command(&arguments).env("TMPDIR", "/nowhere").start().wait();
-    assert_snapshot!(outcome.failure(), @r#"8 internal: cannot make a scratch folder: No such file or directory (os error 2) at path "/nowhere/ow-host-scratch-NUSqhN""#);
+    assert_snapshot!(outcome.failure(), @r#"8 internal: cannot make a scratch folder: No such file or directory (os error 2) at path "/nowhere/ow-host-scratch-[NAME]""#);
 }
