@@ -140,7 +140,8 @@ impl Lab {
     /// The database, to be read.
     #[must_use]
     pub fn database(&self) -> rusqlite::Connection {
-        rusqlite::Connection::open_with_flags(self.path("out.db"), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap()
+        rusqlite::Connection::open_with_flags(self.path("out.db"), rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .unwrap()
     }
 
     /// The rows of a query, one a line, values separated by `|`; or why there
@@ -202,7 +203,9 @@ fn shown(value: rusqlite::types::ValueRef<'_>) -> String {
         ValueRef::Integer(n) => n.to_string(),
         ValueRef::Real(n) => format!("{n:?}"),
         ValueRef::Text(text) => String::from_utf8_lossy(text).replace('\0', "\\0"),
-        ValueRef::Blob(bytes) => format!("x'{}'", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+        ValueRef::Blob(bytes) => {
+            format!("x'{}'", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        }
     }
 }
 
@@ -379,7 +382,11 @@ impl Outcome {
         let text = |key: &str| failure[key].as_str().map(str::to_owned);
         let class = text("class").unwrap_or_else(|| "no failure".to_owned());
         let retryable = if failure["retryable"] == true { ", retryable" } else { "" };
-        let mut told = format!("{} {class}{retryable}: {}", self.code.unwrap_or(-1), text("message").unwrap_or_default());
+        let mut told = format!(
+            "{} {class}{retryable}: {}",
+            self.code.unwrap_or(-1),
+            text("message").unwrap_or_default()
+        );
         for (name, key) in [("at", "parameter"), ("hint", "hint")] {
             if let Some(text) = text(key) {
                 let _ = write!(told, "\n{name}: {text}");
@@ -392,14 +399,19 @@ impl Outcome {
     /// are left out.
     #[must_use]
     pub fn log(&self) -> String {
-        let lines = self.events_of("log").into_iter().filter(|event| event["level"] != "debug").map(|event| {
-            let fields: String = event["fields"].as_array().into_iter().flatten().fold(String::new(), |mut text, field| {
-                let _ = write!(text, " {}={}", field[0].as_str().unwrap(), field[1].as_str().unwrap());
-                text
+        let lines =
+            self.events_of("log").into_iter().filter(|event| event["level"] != "debug").map(|event| {
+                let fields: String = event["fields"].as_array().into_iter().flatten().fold(
+                    String::new(),
+                    |mut text, field| {
+                        let _ =
+                            write!(text, " {}={}", field[0].as_str().unwrap(), field[1].as_str().unwrap());
+                        text
+                    },
+                );
+                let text = |key: &str| event[key].as_str().unwrap().to_owned();
+                format!("{} {}: {}{fields}", text("level"), text("source"), text("message"))
             });
-            let text = |key: &str| event[key].as_str().unwrap().to_owned();
-            format!("{} {}: {}{fields}", text("level"), text("source"), text("message"))
-        });
         clean(&lines.collect::<Vec<_>>().join("\n"), &self.folder)
     }
 

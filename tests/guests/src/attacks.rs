@@ -2,9 +2,9 @@
 
 use crate::Outcome;
 use crate::bindings::ow::connector::report::{self, Level};
+use crate::bindings::ow::connector::state;
 use crate::bindings::ow::connector::storage::{self, Batch, ColumnValues, WriteMode};
 use crate::bindings::ow::connector::types::DataType;
-use crate::bindings::ow::connector::state;
 use crate::bindings::wasi::clocks::monotonic_clock;
 use crate::bindings::wasi::http::types::Fields;
 use crate::bindings::wasi::random::random;
@@ -21,7 +21,9 @@ pub(crate) fn act(behaviour: &str, p: &Parameters) -> Outcome {
         "log" => log(count, p),
         "print" => print(p),
         "random" => saw("random", &random::get_random_bytes(count).len().to_string()),
-        "open_files" => keep(count, || std::fs::File::create("/work/open").map_err(|error| error.to_string())),
+        "open_files" => {
+            keep(count, || std::fs::File::create("/work/open").map_err(|error| error.to_string()))
+        }
         "pollables" => keep(count, || Ok(monotonic_clock::subscribe_duration(u64::MAX))),
         "header_fields" => keep(count, || Ok(Fields::new())),
         "writers" => {
@@ -101,7 +103,8 @@ fn keep<T>(count: u64, mut open: impl FnMut() -> Result<T, String>) -> Outcome {
 }
 
 fn tables(count: u64) -> Outcome {
-    (0..count).try_for_each(|n| storage::open(&numbers(&format!("table {n}"), false), WriteMode::Append).map(drop))
+    (0..count)
+        .try_for_each(|n| storage::open(&numbers(&format!("table {n}"), false), WriteMode::Append).map(drop))
 }
 
 fn columns(count: u64) -> Outcome {
@@ -113,6 +116,7 @@ fn columns(count: u64) -> Outcome {
 fn large_text(bytes: u64) -> Outcome {
     let text = "x".repeat(usize::try_from(bytes).unwrap());
     let table = numbers("large", false);
-    let values = vec![column(ColumnValues::Int64s(vec![1])), column(ColumnValues::Int64s(vec![1])), texts(&[text])];
+    let values =
+        vec![column(ColumnValues::Int64s(vec![1])), column(ColumnValues::Int64s(vec![1])), texts(&[text])];
     storage::open(&table, WriteMode::Append)?.write(&Batch::Columns((1, values)))
 }

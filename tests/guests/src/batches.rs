@@ -84,7 +84,8 @@ pub(crate) fn bad_stream(case: &str) -> Outcome {
                 &[],
             );
             let writer = storage::open(&table, mode)?;
-            return writer.write(&Batch::Columns((1, (1..=5).map(|n| texts(&[format!("value {n}")])).collect())));
+            return writer
+                .write(&Batch::Columns((1, (1..=5).map(|n| texts(&[format!("value {n}")])).collect())));
         }
         "reopened" => {
             storage::open(&stream("bad", vec![text("name")], &[]), mode)?;
@@ -125,8 +126,18 @@ pub(crate) fn edges() -> Outcome {
         with_nulls(ColumnValues::Texts(var(&["", "a\0b \u{1f600} 'quoted' \"too\"\n\r\t", &big, "null"]))),
         with_nulls(ColumnValues::Binaries(var::<&[u8]>(&[b"", b"\0\xff\xfe", b"bytes", b"null"]))),
         with_nulls(ColumnValues::Dates(vec![-719_162, 2_932_896, 0, i32::MIN])),
-        with_nulls(ColumnValues::Timestamps(vec![-62_135_596_800_000_000, 253_402_300_799_999_999, 1, i64::MIN])),
-        with_nulls(ColumnValues::Texts(var(&["{\"a\": [1, 2.50, null]}", "12345678901234567890.123", "\"text\"", ""]))),
+        with_nulls(ColumnValues::Timestamps(vec![
+            -62_135_596_800_000_000,
+            253_402_300_799_999_999,
+            1,
+            i64::MIN,
+        ])),
+        with_nulls(ColumnValues::Texts(var(&[
+            "{\"a\": [1, 2.50, null]}",
+            "12345678901234567890.123",
+            "\"text\"",
+            "",
+        ]))),
     ];
     storage::open(&stream("edges", fields, &[]), WriteMode::Append)?.write(&Batch::Columns((4, columns)))
 }

@@ -23,10 +23,17 @@ pub(crate) fn act(p: &Parameters) -> Outcome {
         }),
         "save" => done(fs::write(&path, text)),
         "append_file" => done(
-            fs::OpenOptions::new().append(true).create(true).open(&path).and_then(|mut file| file.write_all(text.as_bytes())),
+            fs::OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(&path)
+                .and_then(|mut file| file.write_all(text.as_bytes())),
         ),
         "truncate" => done(
-            fs::OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(p.number("Length", 0))),
+            fs::OpenOptions::new()
+                .write(true)
+                .open(&path)
+                .and_then(|file| file.set_len(p.number("Length", 0))),
         ),
         "delete" => done(fs::remove_file(&path)),
         "rename" => done(fs::rename(&path, p.text("To"))),

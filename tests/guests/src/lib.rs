@@ -97,14 +97,18 @@ fn act(p: &Parameters) -> Outcome {
         "fail" => Err(error(kind(&p.text("Kind")), &p.text("Message"), p)),
         "panic" => panic!("{}", p.text("Message")),
         "exit" => std::process::exit(i32::try_from(p.number("Code", 0)).unwrap()),
-        "get" => rows::saw(&p.text("Key"), &state::get(&p.text("Key")).unwrap_or_else(|| "nothing".to_owned())),
+        "get" => {
+            rows::saw(&p.text("Key"), &state::get(&p.text("Key")).unwrap_or_else(|| "nothing".to_owned()))
+        }
         "set" => state::set(&p.text("Key"), &p.text("Json")),
         "commit" => state::commit(),
         "progress" => {
             report::progress(p.number("Done", 1), p.optional_number("Total"), &p.text("Unit"));
             Ok(())
         }
-        "environment" => rows::saw_all(std::env::vars().chain(std::env::args().map(|arg| ("argument".into(), arg)))),
+        "environment" => {
+            rows::saw_all(std::env::vars().chain(std::env::args().map(|arg| ("argument".into(), arg))))
+        }
         "secret" => secret(p),
         "write" => rows::write(p),
         "count" => rows::count(p),
@@ -112,9 +116,8 @@ fn act(p: &Parameters) -> Outcome {
         "bad_batch" => batches::bad(&p.text("Case")),
         "bad_stream" => batches::bad_stream(&p.text("Case")),
         "edges" => batches::edges(),
-        "read" | "list" | "save" | "append_file" | "truncate" | "delete" | "rename" | "link" | "symlink" | "folder" => {
-            files::act(p)
-        }
+        "read" | "list" | "save" | "append_file" | "truncate" | "delete" | "rename" | "link" | "symlink"
+        | "folder" => files::act(p),
         "scratch_bytes" => files::scratch_bytes(p.number("MiB", 1)),
         "scratch_files" => files::scratch_files(p.number("Files", 1)),
         "http" => net::http(p),

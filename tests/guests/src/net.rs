@@ -24,9 +24,9 @@ pub(crate) fn http(p: &Parameters) -> Outcome {
 /// The text with what the guest has of the secrets in the places of their names.
 fn with_secrets(text: &str) -> String {
     let parameters = Parameters::of_run();
-    ["Password", "SigningKey"].iter().fold(text.to_owned(), |text, name| {
-        text.replace(&format!("{{{name}}}"), &parameters.text(name))
-    })
+    ["Password", "SigningKey"]
+        .iter()
+        .fold(text.to_owned(), |text, name| text.replace(&format!("{{{name}}}"), &parameters.text(name)))
 }
 
 fn send(p: &Parameters, method: &str, url: &str) -> Result<String, String> {
@@ -54,12 +54,15 @@ fn send(p: &Parameters, method: &str, url: &str) -> Result<String, String> {
     };
     request.set_scheme(Some(&scheme)).map_err(|()| "no such scheme")?;
     request.set_authority(Some(authority)).map_err(|()| "no such authority")?;
-    request.set_path_with_query(Some(if path.is_empty() { "/" } else { path })).map_err(|()| "no such path")?;
+    request
+        .set_path_with_query(Some(if path.is_empty() { "/" } else { path }))
+        .map_err(|()| "no such path")?;
     let body = request.body().map_err(|()| "no body")?;
     let answer = outgoing_handler::handle(request, None).map_err(|error| name(&error))?;
     write_body(body, with_secrets(&p.text("Body")).as_bytes())?;
     answer.subscribe().block();
-    let answer = answer.get().ok_or("no answer")?.map_err(|()| "taken twice")?.map_err(|error| name(&error))?;
+    let answer =
+        answer.get().ok_or("no answer")?.map_err(|()| "taken twice")?.map_err(|error| name(&error))?;
     let status = answer.status();
     let body = read_body(&answer).map_err(|error| format!("{status}, then {error}"))?;
     Ok(format!("{status} {}", shown(&body)))
@@ -68,7 +71,9 @@ fn send(p: &Parameters, method: &str, url: &str) -> Result<String, String> {
 fn write_body(body: OutgoingBody, bytes: &[u8]) -> Result<(), String> {
     let stream = body.write().map_err(|()| "no stream")?;
     for chunk in bytes.chunks(4096) {
-        stream.blocking_write_and_flush(chunk).map_err(|error| format!("the request's body failed: {error:?}"))?;
+        stream
+            .blocking_write_and_flush(chunk)
+            .map_err(|error| format!("the request's body failed: {error:?}"))?;
     }
     drop(stream);
     OutgoingBody::finish(body, None).map_err(|error| name(&error))
@@ -92,7 +97,11 @@ fn read_body(answer: &IncomingResponse) -> Result<Vec<u8>, String> {
 
 /// A long body by its length alone.
 fn shown(bytes: &[u8]) -> String {
-    if bytes.len() > 2000 { format!("({} bytes)", bytes.len()) } else { String::from_utf8_lossy(bytes).into_owned() }
+    if bytes.len() > 2000 {
+        format!("({} bytes)", bytes.len())
+    } else {
+        String::from_utf8_lossy(bytes).into_owned()
+    }
 }
 
 fn name(error: &ErrorCode) -> String {

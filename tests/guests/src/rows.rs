@@ -38,7 +38,8 @@ pub(crate) fn saw(name: &str, value: &str) -> Outcome {
 pub(crate) fn saw_all(rows: impl Iterator<Item = (String, String)>) -> Outcome {
     let (names, values): (Vec<String>, Vec<String>) = rows.unzip();
     let count = u32::try_from(names.len()).unwrap();
-    storage::open(&seen(), WriteMode::Append)?.write(&Batch::Columns((count, vec![texts(&names), texts(&values)])))
+    storage::open(&seen(), WriteMode::Append)?
+        .write(&Batch::Columns((count, vec![texts(&names), texts(&values)])))
 }
 
 pub(crate) fn column(values: ColumnValues) -> Column {
@@ -73,7 +74,8 @@ fn write_numbers(writer: &Writer, first: i64, rows: u64, text: &str) -> Outcome 
     let ids: Vec<i64> = (0..i64::try_from(rows).unwrap()).map(|row| first + row).collect();
     let squares = ids.iter().map(|id| id.wrapping_mul(*id)).collect();
     let names: Vec<&str> = ids.iter().map(|_| text).collect();
-    let columns = vec![column(ColumnValues::Int64s(ids)), column(ColumnValues::Int64s(squares)), texts(&names)];
+    let columns =
+        vec![column(ColumnValues::Int64s(ids)), column(ColumnValues::Int64s(squares)), texts(&names)];
     writer.write(&Batch::Columns((u32::try_from(rows).unwrap(), columns)))
 }
 

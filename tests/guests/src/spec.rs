@@ -38,12 +38,21 @@ pub(crate) fn spec() -> ConnectorSpec {
         b"01" => spec.name = "no name\u{1b}[31m".into(),
         b"02" => spec.version = "newest".into(),
         b"03" => spec.config_schema = "{\"type\": \"object\",".into(),
-        b"04" => spec.config_schema = "{\"type\": \"object\", \"properties\": {\"A\": {\"pattern\": \"(\"}}}".into(),
-        b"05" => spec.config_schema = format!("{{\"type\": \"object\", \"description\": \"{}\"}}", "x".repeat(2 << 20)),
+        b"04" => {
+            spec.config_schema =
+                "{\"type\": \"object\", \"properties\": {\"A\": {\"pattern\": \"(\"}}}".into()
+        }
+        b"05" => {
+            spec.config_schema =
+                format!("{{\"type\": \"object\", \"description\": \"{}\"}}", "x".repeat(2 << 20))
+        }
         b"06" => spec.network = vec!["https://*".into()],
         b"07" => spec.plain_secrets = vec!["SigningKye".into()],
         b"08" => panic!("no spec today"),
-        b"09" => spec.config_schema = "{\"$ref\": \"https://evil.example/schema.json\", \"type\": \"object\"}".into(),
+        b"09" => {
+            spec.config_schema =
+                "{\"$ref\": \"https://evil.example/schema.json\", \"type\": \"object\"}".into()
+        }
         b"10" => spec.description = "reaches nothing".into(),
         b"11" => spec.config_schema = "[]".into(),
         other => panic!("there is no spec {other:?}"),

@@ -103,7 +103,8 @@ fn connectors_that_describe_themselves_wrongly() {
     let modes = [1, 2, 3, 4, 5, 6, 7, 8, 9, 11];
     let files: Vec<(String, Vec<u8>)> =
         modes.into_iter().map(|mode| (format!("spec-{mode:02}.wasm"), components::with_spec(mode))).collect();
-    let files: Vec<(&str, Vec<u8>)> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
+    let files: Vec<(&str, Vec<u8>)> =
+        files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
     assert_snapshot!(failures(&files), @r#"
     4 component: spec-01.wasm: the connector's own description is unsound: name: 'no name\u{1b}[31m' is no name
     hint: report it to the connector's author

@@ -48,7 +48,9 @@ fn a_connector_that_does_not_ask_is_stopped_after_the_grace() {
         running.wait_for("0 xxxxxxxxxx");
         running.signal(Signal::INT);
         let outcome = running.wait();
-        allow_duplicates!(assert_snapshot!(outcome.failure(), @"130 interrupted: interrupted; the connector did not return within 300ms and was stopped"));
+        allow_duplicates!(
+            assert_snapshot!(outcome.failure(), @"130 interrupted: interrupted; the connector did not return within 300ms and was stopped")
+        );
         allow_duplicates!(assert_snapshot!(ids(&lab), @"3|3"));
         assert_eq!(lab.state(), json!({ "numbers": 3 }));
         assert_eq!(lab.path("tmp").read_dir().unwrap().count(), 0, "the scratch folder was left behind");

@@ -55,7 +55,9 @@ fn many_runs_do_not_disturb_each_other() {
                 if n % 5 > 1 {
                     options.sandbox.limits.cpu_time = None;
                 }
-                tokio::spawn(async move { (n, Runner::new(options).run(guest(), config, RunConfig::default()).await) })
+                tokio::spawn(async move {
+                    (n, Runner::new(options).run(guest(), config, RunConfig::default()).await)
+                })
             })
             .collect();
         let mut reports = Vec::new();
@@ -83,10 +85,13 @@ fn one_database_serves_many_data_marts_at_once() {
     let reports: Vec<RunReport> = runtime().block_on(async {
         let tasks: Vec<_> = (0..8)
             .map(|n| {
-                let parameters = json!({ "Behaviour": "count", "Stream": format!("t{n}"), "Until": 60, "Rows": 5 });
+                let parameters =
+                    json!({ "Behaviour": "count", "Stream": format!("t{n}"), "Until": 60, "Rows": 5 });
                 let config = config(&lab, "out.db", &parameters);
                 let options = RunnerOptions { data_mart_id: Some(format!("mart {n}")), ..options() };
-                tokio::spawn(async move { Runner::new(options).run(guest(), config, RunConfig::default()).await })
+                tokio::spawn(
+                    async move { Runner::new(options).run(guest(), config, RunConfig::default()).await },
+                )
             })
             .collect();
         let mut reports = Vec::new();
@@ -154,7 +159,10 @@ fn a_raised_flag_cancels_a_run() {
     let report = runtime().block_on(async {
         let options = RunnerOptions { events: Some(events), cancel: cancel.clone(), ..options() };
         let config = config(&lab, "out.db", &json!({ "Behaviour": "until_cancelled" }));
-        let run = tokio::spawn(async move { Runner::new(options).run(guest(), config, RunConfig::default()).await });
+        let run =
+            tokio::spawn(
+                async move { Runner::new(options).run(guest(), config, RunConfig::default()).await },
+            );
         until(|| *told.lock().unwrap()).await;
         cancel.cancel();
         run.await.unwrap()
@@ -187,7 +195,9 @@ fn scratch_folders_do_not_pile_up() {
     // files, beside those of other processes: only ours may be gone.
     let lab = Lab::new();
     let own = |folder: &Path| folder.read_dir().unwrap().flatten().count();
-    let outcomes: Vec<_> = (0..3).map(|_| lab.running("scratch_bytes", json!({ "MiB": 1 }), &["--no-cache", "--data-mart", "x"])).collect();
+    let outcomes: Vec<_> = (0..3)
+        .map(|_| lab.running("scratch_bytes", json!({ "MiB": 1 }), &["--no-cache", "--data-mart", "x"]))
+        .collect();
     for outcome in outcomes {
         let _ = outcome.wait();
     }

@@ -105,7 +105,8 @@ fn values_come_from_the_environment_and_from_files() {
     lab.write("key.txt", "from a file\n");
     let parameters = json!({ "Behaviour": "secret", "Password": { "env": "PASSWORD" }, "SigningKey": { "file": "key.txt" }, "Fail": true });
     lab.configure(&parameters);
-    let arguments = ["run", "guest.wasm", "--config", "cfg.json", "--output", "json", "--reveal-secret", "SigningKey"];
+    let arguments =
+        ["run", "guest.wasm", "--config", "cfg.json", "--output", "json", "--reveal-secret", "SigningKey"];
     let outcome = lab.command(&arguments).env("PASSWORD", "from the environment").start().wait();
     assert_snapshot!(outcome.failure(), @r"
     1 connector: the source refused [PLACEHOLDER] and ***
@@ -131,7 +132,8 @@ fn files_of_owox_are_read_as_they_are() {
 fn a_storage_that_is_not_built_in_is_named() {
     let lab = Lab::new();
     for (name, expected) in [("owox-bigquery.json", "GoogleBigQuery"), ("owox-athena.json", "AwsAthena")] {
-        let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(fixture(name)).unwrap()).unwrap();
+        let mut config: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(fixture(name)).unwrap()).unwrap();
         config["source"]["config"]["Behaviour"] = json!({ "value": "nothing" });
         lab.write("cfg.json", config.to_string());
         let told = lab.run_component("guest.wasm", &[]).failure();

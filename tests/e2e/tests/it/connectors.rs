@@ -32,7 +32,9 @@ fn payments_of_a_folder() {
     lab.write("in/b.json", format!("[{},\n{}]", payment("p-2", "SUCCEEDED"), payment("p-3", "FAILED")));
     lab.write("in/notes.txt", "no payment");
     let run = || lab.run_component("connector.wasm", &["--mount", "in:/payments"]);
-    let payments = || lab.query("SELECT reference, created_at, amount, asset, type, status, scheme, file FROM payments ORDER BY 1");
+    let payments = || {
+        lab.query("SELECT reference, created_at, amount, asset, type, status, scheme, file FROM payments ORDER BY 1")
+    };
     run().expect_success();
     assert_snapshot!(payments(), @r"
     p-1|2024-03-01T09:00:00.000000Z|1250|EUR/2|PAY-IN|PENDING|visa|a.json
@@ -78,14 +80,18 @@ fn holidays(request: &Request) -> Answer {
         holiday("0003", "2026-01-06", "Heilige Drei Könige"),
     ];
     let (from, to) = (request.query("validFrom").unwrap(), request.query("validTo").unwrap());
-    let between = all.into_iter().filter(|holiday| (from..=to).contains(&holiday["startDate"].as_str().unwrap()));
+    let between =
+        all.into_iter().filter(|holiday| (from..=to).contains(&holiday["startDate"].as_str().unwrap()));
     Answer::json(&between.collect()).gzip()
 }
 
 #[test]
 fn holidays_of_several_years() {
     let server = Server::start(holidays);
-    let lab = lab("open-holidays", &json!({ "countryIsoCode": "AT", "languageIsoCode": "DE", "BaseUrl": server.origin() }));
+    let lab = lab(
+        "open-holidays",
+        &json!({ "countryIsoCode": "AT", "languageIsoCode": "DE", "BaseUrl": server.origin() }),
+    );
     backfill(&lab, &server, "2023-01-01", "2026-12-31").expect_success();
     let table = || lab.query("SELECT * FROM open_holidays_public_holidays ORDER BY id");
     assert_snapshot!(table(), @r"
@@ -180,7 +186,10 @@ fn servers_that_do_not_recover_are_named() {
         let server = Server::start(answer);
         let lab = bank(&server);
         let outcome = backfill(&lab, &server, "2024-03-13", "2024-03-14");
-        assert_eq!(lab.query("SELECT count(*) FROM bank_of_canada_exchange_rates"), "no such table: bank_of_canada_exchange_rates");
+        assert_eq!(
+            lab.query("SELECT count(*) FROM bank_of_canada_exchange_rates"),
+            "no such table: bank_of_canada_exchange_rates"
+        );
         format!("{} requests\n{}", server.requests().len(), outcome.failure())
     };
     assert_snapshot!(failure(|_| Answer::new(500, "oh")), @r"

@@ -67,7 +67,8 @@ fn every_row_is_there_once_whenever_the_host_is_killed() {
 
     let until = before + 100;
     lab.run("count", json!({ "Until": until, "Rows": 7 })).expect_success();
-    let sums = lab.query("SELECT count(*), count(DISTINCT id), min(id), max(id), sum(id), sum(square) FROM numbers");
+    let sums =
+        lab.query("SELECT count(*), count(DISTINCT id), min(id), max(id), sum(id), sum(square) FROM numbers");
     let sum = until * (until - 1) / 2;
     let squares = (until - 1) * until * (2 * until - 1) / 6;
     assert_eq!(sums, format!("{until}|{until}|0|{}|{sum}|{squares}", until - 1));
@@ -82,7 +83,8 @@ fn a_full_refresh_that_is_killed_leaves_the_table_as_it_was() {
     let mut random = Random::new();
     lab.run("count", json!({ "Until": 50, "Rows": 10 })).expect_success();
     for _ in 0..10 {
-        let running = lab.running("count", json!({ "Until": 1_000_000_000, "Rows": 7 }), &["--type", "FULL_REFRESH"]);
+        let running =
+            lab.running("count", json!({ "Until": 1_000_000_000, "Rows": 7 }), &["--type", "FULL_REFRESH"]);
         std::thread::sleep(Duration::from_millis(random.below(LONGEST)));
         running.signal(Signal::KILL);
         assert_eq!(running.wait().code, None);
@@ -90,5 +92,8 @@ fn a_full_refresh_that_is_killed_leaves_the_table_as_it_was() {
     }
     lab.run_with("count", json!({ "Until": 20, "Rows": 10 }), &["--type", "FULL_REFRESH"]).expect_success();
     assert_eq!(progress(&lab), (20, 20, 20));
-    assert_eq!(lab.query("SELECT count(*) FROM sqlite_schema WHERE name LIKE '\\_ow\\_new%' ESCAPE '\\'"), "0");
+    assert_eq!(
+        lab.query("SELECT count(*) FROM sqlite_schema WHERE name LIKE '\\_ow\\_new%' ESCAPE '\\'"),
+        "0"
+    );
 }

@@ -18,7 +18,15 @@ fn success_is_0() {
 #[test]
 fn each_error_of_a_connector_has_its_code_and_drops_what_was_not_committed() {
     let kinds = [
-        "config", "auth", "rate-limited", "unavailable", "invalid-data", "denied", "limit-exceeded", "cancelled", "internal",
+        "config",
+        "auth",
+        "rate-limited",
+        "unavailable",
+        "invalid-data",
+        "denied",
+        "limit-exceeded",
+        "cancelled",
+        "internal",
     ];
     let mut told = String::new();
     for kind in kinds {
@@ -179,7 +187,11 @@ fn a_storage_that_fails_is_7() {
     let lab = Lab::new();
     lab.run("write", json!({})).expect_success();
     let database = rusqlite::Connection::open(lab.path("out.db")).unwrap();
-    database.execute_batch("CREATE TRIGGER no BEFORE INSERT ON numbers BEGIN SELECT RAISE(ABORT, 'not today'); END").unwrap();
+    database
+        .execute_batch(
+            "CREATE TRIGGER no BEFORE INSERT ON numbers BEGIN SELECT RAISE(ABORT, 'not today'); END",
+        )
+        .unwrap();
     drop(database);
     assert_snapshot!(lab.run("write", json!({ "First": 2 })).failure(), @"7 storage: row 1 of table `numbers` does not fit a constraint of the table: not today");
 }

@@ -107,7 +107,8 @@ fn the_scratch_folder_is_fresh_and_is_removed() {
     list /work/deep|note.txt
     ");
 
-    let failing = json!([with("save", "/work/note.txt", "Text", "x"), { "Behaviour": "panic", "Message": "oh" }]);
+    let failing =
+        json!([with("save", "/work/note.txt", "Text", "x"), { "Behaviour": "panic", "Message": "oh" }]);
     assert_eq!(lab.script(failing, &[]).code, Some(1));
     assert_eq!(lab.path("tmp").read_dir().unwrap().count(), 0, "the scratch folder was left behind");
 }
@@ -137,7 +138,8 @@ fn mounts_that_cannot_be_made() {
     3 config: cannot mount file: it is not a folder
     hint: create the folder, or change the mount 'file:/in:ro' (--mount, or `mounts` in the configuration's sandbox section)
     ");
-    let usage = |mount: &str| lab.ow_host(&["run", "guest.wasm", "--config", "cfg.json", "--mount", mount]).text();
+    let usage =
+        |mount: &str| lab.ow_host(&["run", "guest.wasm", "--config", "cfg.json", "--mount", mount]).text();
     assert_snapshot!(usage("in:/work"), @r"
     exit 2
     --- stdout

@@ -94,7 +94,8 @@ fn a_connector_that_gives_up_for_a_refusal_exits_with_the_flag_that_helps() {
 
 #[test]
 fn a_grant_of_one_port_is_no_grant_of_another() {
-    let (granted, other) = (Server::start(|_| Answer::new(200, "granted")), Server::start(|_| Answer::new(200, "other")));
+    let (granted, other) =
+        (Server::start(|_| Answer::new(200, "granted")), Server::start(|_| Answer::new(200, "other")));
     let (lab, outcome) = ask(&granted, json!([get(&granted.url("/")), get(&other.url("/"))]), &[]);
     outcome.expect_success();
     assert_snapshot!(lab.seen(), @r"
@@ -175,9 +176,7 @@ fn a_secret_is_put_into_the_request_by_the_host() {
     let lab = Lab::new();
     let url = server.url("/login");
     let header = |name: &str, text: &str| json!({ "Name": name, "Text": text });
-    let post = |kind: &str, body: &str| {
-        json!({ "Behaviour": "http", "Method": "POST", "Url": url, "Body": body, "Headers": [header("content-type", kind)] })
-    };
+    let post = |kind: &str, body: &str| json!({ "Behaviour": "http", "Method": "POST", "Url": url, "Body": body, "Headers": [header("content-type", kind)] });
     let steps = json!([
         { "Behaviour": "http", "Url": url, "Headers": [header("authorization", "Bearer {Password}")] },
         get(&server.url("/?key={Password}")),
@@ -199,7 +198,8 @@ fn a_secret_is_put_into_the_request_by_the_host() {
 
 #[test]
 fn a_secret_that_a_server_sends_back_is_not_logged() {
-    let server = Server::start(|request| Answer::new(400, format!("bad key {}", request.header("x-key").unwrap())));
+    let server =
+        Server::start(|request| Answer::new(400, format!("bad key {}", request.header("x-key").unwrap())));
     let lab = Lab::new();
     let steps = json!([{
         "Behaviour": "http", "Url": server.url("/"), "Log": true, "Headers": [{ "Name": "x-key", "Text": "{Password}" }],

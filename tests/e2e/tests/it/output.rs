@@ -8,8 +8,20 @@ use serde_json::{Value, json};
 fn help_of_every_command() {
     let lab = Lab::new();
     let commands: [&[&str]; 14] = [
-        &[], &["run"], &["inspect"], &["validate"], &["check"], &["discover"], &["state"], &["state", "show"],
-        &["state", "reset"], &["schema"], &["cache"], &["cache", "clear"], &["limits"], &["completions"],
+        &[],
+        &["run"],
+        &["inspect"],
+        &["validate"],
+        &["check"],
+        &["discover"],
+        &["state"],
+        &["state", "show"],
+        &["state", "reset"],
+        &["schema"],
+        &["cache"],
+        &["cache", "clear"],
+        &["limits"],
+        &["completions"],
     ];
     for command in commands {
         let outcome = lab.ow_host(&[command, &["--help"]].concat()).success();
@@ -17,7 +29,10 @@ fn help_of_every_command() {
         let name = if command.is_empty() { "help".to_owned() } else { format!("help-{}", command.join("-")) };
         assert_snapshot!(name, outcome.stdout);
     }
-    assert_eq!(lab.ow_host(&["--version"]).success().stdout, format!("ow-host {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(
+        lab.ow_host(&["--version"]).success().stdout,
+        format!("ow-host {}\n", env!("CARGO_PKG_VERSION"))
+    );
 }
 
 #[test]
@@ -112,12 +127,19 @@ fn nothing_a_guest_says_reaches_the_terminal_as_an_escape() {
     ]);
     let lab = Lab::new();
     for flags in [&[][..], &["--verbose"], &["--output", "json"]] {
-        let swallowed: Vec<Value> = steps.as_array().unwrap().iter().enumerate().map(|(n, step)| match n {
-            3 => json!({ "Behaviour": "swallow", "Step": step }),
-            _ => step.clone(),
-        }).collect();
+        let swallowed: Vec<Value> = steps
+            .as_array()
+            .unwrap()
+            .iter()
+            .enumerate()
+            .map(|(n, step)| match n {
+                3 => json!({ "Behaviour": "swallow", "Step": step }),
+                _ => step.clone(),
+            })
+            .collect();
         let told = text(&lab, json!(swallowed), flags);
-        let unfit = told.chars().find(|c| (c.is_control() && *c != '\n') || ('\u{202a}'..='\u{202e}').contains(c));
+        let unfit =
+            told.chars().find(|c| (c.is_control() && *c != '\n') || ('\u{202a}'..='\u{202e}').contains(c));
         assert_eq!(unfit, None, "{told}");
         assert!(!told.lines().any(|line| line.starts_with("error: not from the host")), "{told}");
     }
@@ -156,8 +178,12 @@ fn events_are_json_lines() {
     let lab = Lab::new();
     let outcome = lab.script(steps(), &["--run-id", "run-1"]).success();
     assert_eq!(outcome.stderr, "");
-    let kinds: Vec<String> =
-        outcome.events().iter().map(|event| event["event"].as_str().unwrap().to_owned()).filter(|kind| kind != "progress").collect();
+    let kinds: Vec<String> = outcome
+        .events()
+        .iter()
+        .map(|event| event["event"].as_str().unwrap().to_owned())
+        .filter(|kind| kind != "progress")
+        .collect();
     assert_eq!(kinds, ["started", "committed", "log", "log", "denied", "committed", "finished"]);
     assert_snapshot!(shape(&lab, outcome.events_of("started")[0].clone()), @r#"
     {
@@ -248,7 +274,10 @@ fn inspect_tells_what_a_connector_asks_for() {
     let lab = Lab::new();
     let told = lab.ow_host(&["inspect", "guest.wasm"]).text();
     // The size differs with the compiler.
-    let told: String = told.lines().filter(|line| !line.starts_with("size:")).fold(String::new(), |text, line| text + line + "\n");
+    let told: String = told
+        .lines()
+        .filter(|line| !line.starts_with("size:"))
+        .fold(String::new(), |text, line| text + line + "\n");
     assert_snapshot!(told, @r#"
     exit 0
     --- stdout
@@ -381,7 +410,9 @@ fn a_reader_that_goes_away_is_no_failure() {
     lab.configure(&json!({ "Behaviour": "log", "Count": 2000 }));
     let host = e2e::build::host().display().to_string();
     let cache = e2e::lab::cache().display().to_string();
-    let line = format!("'{host}' run guest.wasm --config cfg.json --output json --cache-dir '{cache}/ow-host' | head -n 1; exit ${{PIPESTATUS[0]}}");
+    let line = format!(
+        "'{host}' run guest.wasm --config cfg.json --output json --cache-dir '{cache}/ow-host' | head -n 1; exit ${{PIPESTATUS[0]}}"
+    );
     let status = std::process::Command::new("bash").args(["-c", &line]).current_dir(lab.path("")).output();
     let Ok(output) = status else { return };
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));

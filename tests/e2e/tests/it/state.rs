@@ -100,7 +100,8 @@ fn a_full_refresh_replaces_the_table_when_it_succeeds() {
     assert_eq!(lab.seen(), "no such table: seen");
     assert_eq!(outcome.report()["streams"][0]["committed_rows"], 0);
 
-    let steps = json!([{ "Behaviour": "get", "Key": "numbers" }, write(100, 3), set("103"), commit, write(103, 1)]);
+    let steps =
+        json!([{ "Behaviour": "get", "Key": "numbers" }, write(100, 3), set("103"), commit, write(103, 1)]);
     let outcome = lab.script(steps, &refresh).success();
     assert_snapshot!(ids(&lab), @"4|4|100|103");
     assert_eq!(lab.state(), json!({ "numbers": 103 }));
@@ -127,9 +128,12 @@ fn readers_see_the_rows_of_before_until_a_full_refresh_succeeds() {
     assert_eq!(lab.state(), json!({ "numbers": 20 }));
 
     // What the killed run left behind is in nobody's way.
-    lab.script(json!([{ "Behaviour": "write", "First": 500, "Rows": 7 }]), &["--type", "FULL_REFRESH"]).expect_success();
+    lab.script(json!([{ "Behaviour": "write", "First": 500, "Rows": 7 }]), &["--type", "FULL_REFRESH"])
+        .expect_success();
     assert_snapshot!(ids(&lab), @"7|7|500|506");
-    let tables = lab.query("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name");
+    let tables = lab.query(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name",
+    );
     assert_snapshot!(tables, @r"
     _ow_claims
     _ow_columns
@@ -143,7 +147,10 @@ fn readers_see_the_rows_of_before_until_a_full_refresh_succeeds() {
 #[test]
 fn a_custom_run_gets_its_data_as_it_stands() {
     let lab = Lab::new();
-    lab.write("run.json", r#"{"type": "CUSTOM", "data": {"any": ["thing", 1, null]}, "state": {"numbers": 7}}"#);
+    lab.write(
+        "run.json",
+        r#"{"type": "CUSTOM", "data": {"any": ["thing", 1, null]}, "state": {"numbers": 7}}"#,
+    );
     lab.run_with("environment", json!({}), &["--run-config", "run.json"]).expect_success();
     assert_snapshot!(lab.query("SELECT value FROM seen WHERE name = 'OW_RUN_CONFIG'"), @r#"{"type":"CUSTOM","data":{"any":["thing",1,null]},"state":{"numbers":7}}"#);
     lab.script(json!([count(10)]), &["--run-config", "run.json"]).expect_success();
@@ -184,7 +191,8 @@ fn state_is_shown_and_reset() {
     assert!(!lab.path("out.db").exists(), "to look must not make a database");
     let set = |key: &str| json!({ "Behaviour": "set", "Key": key, "Json": "1" });
     lab.script(json!([set("a"), set("b"), set("c")]), &[]).expect_success();
-    let reset = |keys: &[&str]| lab.ow_host(&[&["state", "reset", "--config", "cfg.json"], keys].concat()).text();
+    let reset =
+        |keys: &[&str]| lab.ow_host(&[&["state", "reset", "--config", "cfg.json"], keys].concat()).text();
     assert_snapshot!(reset(&["d"]), @r"
     exit 3
     --- stdout

@@ -38,9 +38,15 @@ fn merge_leaves_what_a_json_object_does_not_name() {
             "Fields": ["id int64", "name text?", "age int64?", "extra json?"],
         })
     };
-    lab.script(json!([lines("{\"id\":1,\"name\":\"Ann\",\"age\":40,\"extra\":{\"a\":[1.50]}}\n\n{\"id\":2,\"name\":\"Bob\"}\n")]), &[])
-        .expect_success();
-    let second = "{\"id\":1,\"age\":41}\n{\"id\":2,\"name\":null}\n{\"age\":7,\"id\":3}\n{\"id\":2,\"age\":5}";
+    lab.script(
+        json!([lines(
+            "{\"id\":1,\"name\":\"Ann\",\"age\":40,\"extra\":{\"a\":[1.50]}}\n\n{\"id\":2,\"name\":\"Bob\"}\n"
+        )]),
+        &[],
+    )
+    .expect_success();
+    let second =
+        "{\"id\":1,\"age\":41}\n{\"id\":2,\"name\":null}\n{\"age\":7,\"id\":3}\n{\"id\":2,\"age\":5}";
     lab.script(json!([lines(second)]), &[]).expect_success();
     assert_snapshot!(lab.query("SELECT id, name, age, extra FROM people ORDER BY id"), @r#"
     1|Ann|41|{"a":[1.50]}
@@ -72,7 +78,8 @@ fn replace_replaces_when_the_run_succeeds() {
     2|old
     3|old
     ");
-    let steps = json!([write("replace", 10, 1, "new"), { "Behaviour": "commit" }, write("replace", 11, 1, "newer")]);
+    let steps =
+        json!([write("replace", 10, 1, "new"), { "Behaviour": "commit" }, write("replace", 11, 1, "newer")]);
     lab.script(steps, &[]).expect_success();
     assert_snapshot!(table(&lab), @r"
     10|new
@@ -142,8 +149,11 @@ fn another_implementation_reads_the_same() {
 #[test]
 fn strange_names_are_names() {
     let lab = Lab::new();
-    lab.script(json!([write("append", 1, 1, "still here"), { "Behaviour": "bad_stream", "Case": "quotes" }]), &[])
-        .expect_success();
+    lab.script(
+        json!([write("append", 1, 1, "still here"), { "Behaviour": "bad_stream", "Case": "quotes" }]),
+        &[],
+    )
+    .expect_success();
     assert_snapshot!(table(&lab), @"1|still here");
     assert_snapshot!(lab.query(r#"SELECT * FROM "ro""ws'; DROP TABLE numbers; --""#), @"value 1|value 2|value 3|value 4|value 5");
 }
@@ -152,9 +162,25 @@ fn strange_names_are_names() {
 fn bad_batches_are_refused_with_their_place() {
     let lab = Lab::new();
     let cases = [
-        "lengths", "rows", "type", "columns", "offsets beyond", "offsets descending", "offsets start", "no offsets",
-        "utf8", "split character", "validity", "null", "line 3000", "line utf8", "unknown key", "missing key",
-        "wrong value", "no object", "deep json",
+        "lengths",
+        "rows",
+        "type",
+        "columns",
+        "offsets beyond",
+        "offsets descending",
+        "offsets start",
+        "no offsets",
+        "utf8",
+        "split character",
+        "validity",
+        "null",
+        "line 3000",
+        "line utf8",
+        "unknown key",
+        "missing key",
+        "wrong value",
+        "no object",
+        "deep json",
     ];
     let mut told = String::new();
     for case in cases {
@@ -188,8 +214,19 @@ fn bad_batches_are_refused_with_their_place() {
 fn bad_streams_are_refused_by_name() {
     let lab = Lab::new();
     let cases = [
-        "no fields", "duplicates", "nul in field", "nul in stream", "empty name", "long name", "key unknown",
-        "key nullable", "merge without key", "decimal", "own table", "sqlite table", "reopened",
+        "no fields",
+        "duplicates",
+        "nul in field",
+        "nul in stream",
+        "empty name",
+        "long name",
+        "key unknown",
+        "key nullable",
+        "merge without key",
+        "decimal",
+        "own table",
+        "sqlite table",
+        "reopened",
     ];
     let mut told = String::new();
     for case in cases {
