@@ -448,6 +448,7 @@ pub fn clean(text: &str, folder: &Path) -> String {
             (r"\d+(\.\d+)? [KMG]iB at most", "[SIZE] at most"),
             (r"rows, [0-9.]+ [KMG]?i?B", "rows, [SIZE]"),
             (r"asked for \d+ bytes", "asked for [N] bytes"),
+            (r"\d+\.\.\d+ is out of bounds \(bound = \d+\)", "[RANGE] is out of bounds"),
             (r"ow-host-scratch-\w+", "ow-host-scratch-[NAME]"),
             (r"\.rs:\d+:\d+", ".rs:[LINE]"),
         ];

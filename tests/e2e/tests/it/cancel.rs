@@ -94,5 +94,12 @@ fn check_can_be_interrupted_too() {
     let running = lab.command(&["check", "guest.wasm", "--config", "cfg.json", "--grace", "20s"]).start();
     std::thread::sleep(std::time::Duration::from_millis(1500));
     running.signal(Signal::INT);
-    assert_snapshot!(running.wait().text(), @"");
+    assert_snapshot!(running.wait().text(), @r"
+    exit 130
+    --- stdout
+    --- stderr
+    info: [connector] ready
+    info: [connector] saw the cancellation
+    error: stopped as asked
+    ");
 }

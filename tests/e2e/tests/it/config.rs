@@ -24,12 +24,14 @@ fn all_problems_are_told_at_once() {
         }"#,
     );
     assert_snapshot!(lab.run_component("guest.wasm", &[]).failure(), @r#"
-    3 config: cfg.json: 5 problems
+    3 config: cfg.json: 7 problems
       source.config.Password: the environment variable 'NOT_SET' is not set; set it, or write the value another way
       source.config.Behaviour: is required, but missing or empty; add "Behaviour": …, What the run does
       source.config.Colour: expected one of 'red', 'green', found the text 'blue'
       source.config.Rows: must be at least 0, found the number -1
       source.config.StartDate: expected a date as YYYY-MM-DD, found the text 'yesterday'
+      storage.config.Paht: storage Sqlite has no parameter `Paht`; did you mean `Path`?
+      storage.config.Path: storage Sqlite needs parameter `Path`
     "#);
     lab.write(
         "cfg.json",
@@ -114,7 +116,11 @@ fn values_come_from_the_environment_and_from_files() {
     ");
     assert!(!outcome.stdout.contains("from a file"), "{}", outcome.stdout);
     let outcome = lab.command(&arguments).start().wait();
-    assert_snapshot!(outcome.failure(), @"");
+    assert_snapshot!(outcome.failure(), @r"
+    3 config: cfg.json: source.config.Password: the environment variable 'PASSWORD' is not set
+    at: Password
+    hint: set it, or write the value another way
+    ");
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn payments_of_a_folder() {
     p-2|2024-03-01T09:00:00.000000Z|1250|EUR/2|PAY-IN|SUCCEEDED|visa|b.json
     p-3|2024-03-01T09:00:00.000000Z|1250|EUR/2|PAY-IN|FAILED|visa|b.json
     ");
-    assert_snapshot!(lab.query("SELECT raw FROM payments WHERE reference = 'p-2'"), @"");
+    assert_snapshot!(lab.query("SELECT raw FROM payments WHERE reference = 'p-2'"), @r#"{"reference": "p-2", "created_at": "2024-03-01T10:00:00+01:00", "amount": 1250, "asset": "EUR/2", "type": "PAY-IN", "status": "SUCCEEDED", "scheme": "visa", "more": [1.50]}"#);
 
     assert_eq!(run().success().report()["streams"], json!([]), "nothing changed");
 
@@ -49,8 +49,13 @@ fn payments_of_a_folder() {
     lab.write("in/c.json", "{\"reference\": \"p-4\", \"amount\": \"many\"}");
     lab.write("in/d.json", payment("p-5", "PENDING"));
     let outcome = run();
-    assert_snapshot!(outcome.failure(), @"");
-    assert_snapshot!(payments(), @"");
+    assert_snapshot!(outcome.failure(), @r#"1 connector: 1 of 4 files could not be read, the others were: c.json: invalid type: string "many", expected i64 at line 1 column 37"#);
+    assert_snapshot!(payments(), @r"
+    p-1|2024-03-01T09:00:00.000000Z|1250|EUR/2|PAY-IN|SUCCEEDED|visa|a.json
+    p-2|2024-03-01T09:00:00.000000Z|1250|EUR/2|PAY-IN|SUCCEEDED|visa|b.json
+    p-3|2024-03-01T09:00:00.000000Z|1250|EUR/2|PAY-IN|FAILED|visa|b.json
+    p-5|2024-03-01T09:00:00.000000Z|1250|EUR/2|PAY-IN|PENDING|visa|d.json
+    ");
 
     lab.write("in/c.json", payment("p-4", "PENDING"));
     assert_eq!(run().success().report()["streams"][0]["rows"], 1, "what was fixed, and nothing else");

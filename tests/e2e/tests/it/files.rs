@@ -32,14 +32,38 @@ fn a_mount_is_read_only_unless_it_says_otherwise() {
         ])
     };
     lab.script(steps(), &["--mount", "in:/in"]).expect_success();
-    assert_snapshot!(lab.seen(), @"");
+    assert_snapshot!(lab.seen(), @r"
+    list /in|greeting.txt
+    read /in/greeting.txt|hello
+    save /in/greeting.txt|refused: PermissionDenied
+    save /in/new.txt|refused: PermissionDenied
+    append_file /in/greeting.txt|refused: PermissionDenied
+    truncate /in/greeting.txt|refused: PermissionDenied
+    rename /in/greeting.txt|refused: PermissionDenied
+    link /in/other.txt|refused: PermissionDenied
+    symlink /in/pointer|refused: not-permitted
+    folder /in/folder|refused: PermissionDenied
+    delete /in/other.txt|refused: PermissionDenied
+    ");
     assert_eq!(lab.read("in/greeting.txt"), "hello");
     assert_eq!(lab.path("in").read_dir().unwrap().count(), 1);
 
     let lab = Lab::new();
     lab.write("in/greeting.txt", "hello");
     lab.script(steps(), &["--mount", "in:/in:rw"]).expect_success();
-    assert_snapshot!(lab.seen(), @"");
+    assert_snapshot!(lab.seen(), @r"
+    list /in|greeting.txt
+    read /in/greeting.txt|hello
+    save /in/greeting.txt|done
+    save /in/new.txt|done
+    append_file /in/greeting.txt|done
+    truncate /in/greeting.txt|done
+    rename /in/greeting.txt|done
+    link /in/other.txt|done
+    symlink /in/pointer|done
+    folder /in/folder|done
+    delete /in/other.txt|done
+    ");
     assert_eq!(lab.read("in/new.txt"), "new");
 }
 
@@ -72,7 +96,26 @@ fn nothing_leads_out_of_a_mount() {
         with("rename", "/in/inside.txt", "To", "/work/../escaped.txt"),
     ]);
     lab.script(steps, &["--mount", "in:/in:rw"]).expect_success();
-    assert_snapshot!(lab.seen(), @"");
+    assert_snapshot!(lab.seen(), @r"
+    read /in/relative|refused: PermissionDenied
+    read /in/absolute|refused: PermissionDenied
+    read /in/up/secret.txt|refused: PermissionDenied
+    read /in/../secret.txt|refused: PermissionDenied
+    read /in/./inside.txt|inside
+    read /in/\0/inside.txt|refused: InvalidInput
+    read /etc/passwd|refused: NotFound
+    read /proc/self/environ|refused: NotFound
+    read /../../../etc/passwd|refused: NotFound
+    list /|refused: NotFound
+    list .|refused: NotFound
+    symlink /work/etc|refused: not-permitted
+    symlink /work/up|done
+    read /work/up/passwd|refused: PermissionDenied
+    read /work/etc/passwd|refused: NotFound
+    save /in/../escaped.txt|refused: PermissionDenied
+    save /work/../escaped.txt|refused: PermissionDenied
+    rename /in/inside.txt|refused: PermissionDenied
+    ");
     assert!(!lab.path("escaped.txt").exists());
     assert!(!lab.path("tmp/escaped.txt").exists());
 }

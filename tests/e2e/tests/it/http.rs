@@ -187,9 +187,9 @@ fn a_secret_is_put_into_the_request_by_the_host() {
     let outcome = lab.run_with("script", parameters, &["--allow-net", &server.origin()]).success();
     let requests = server.requests();
     assert_eq!(requests[0].header("authorization"), Some(format!("Bearer {PASSWORD}").as_str()));
-    assert_snapshot!(requests[1].target, @"");
-    assert_snapshot!(String::from_utf8_lossy(&requests[2].body), @"");
-    assert_snapshot!(String::from_utf8_lossy(&requests[3].body), @"");
+    assert_snapshot!(requests[1].target, @"/?key=s3cr3t%2Fvalue%2Bwith%3Dsigns%26%22more%22");
+    assert_snapshot!(String::from_utf8_lossy(&requests[2].body), @r#"{"password": "s3cr3t/value+with=signs&\"more\""}"#);
+    assert_snapshot!(String::from_utf8_lossy(&requests[3].body), @"user=me&password=s3cr3t%2Fvalue%2Bwith%3Dsigns%26%22more%22");
     for request in &requests[2..] {
         assert_eq!(request.header("content-length"), Some(request.body.len().to_string().as_str()));
     }
@@ -206,7 +206,7 @@ fn a_secret_that_a_server_sends_back_is_not_logged() {
     }]);
     let parameters = json!({ "Steps": steps, "Password": "hunter2hunter2" });
     let outcome = lab.run_with("script", parameters, &["--allow-net", &server.origin()]).success();
-    assert_snapshot!(outcome.log(), @"");
+    assert_snapshot!(outcome.log(), @"info connector: 400 bad key ***");
     assert!(!outcome.stdout.contains("hunter2"));
 }
 

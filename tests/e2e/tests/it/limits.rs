@@ -38,9 +38,15 @@ fn memories_and_tables_count_together() {
     lab.configure(&json!({ "Behaviour": "nothing" }));
     // Each is below the limit of 256 MiB: 8 MiB a memory, 16 MB a table.
     lab.write("memories.wasm", components::beside("(module (memory 128))", 50));
-    assert_snapshot!(lab.run_component("memories.wasm", &[]).failure(), @"");
+    assert_snapshot!(lab.run_component("memories.wasm", &[]).failure(), @r"
+    6 limit: the connector was refused memory beyond 256MiB (it asked for [N] bytes in all) and stopped
+    hint: raise it with --memory, or `memory` in the configuration's sandbox section
+    ");
     lab.write("tables.wasm", components::beside("(module (table 1000000 funcref))", 50));
-    assert_snapshot!(lab.run_component("tables.wasm", &[]).failure(), @"");
+    assert_snapshot!(lab.run_component("tables.wasm", &[]).failure(), @r"
+    6 limit: the connector was refused memory beyond 256MiB (it asked for [N] bytes in all) and stopped
+    hint: raise it with --memory, or `memory` in the configuration's sandbox section
+    ");
     lab.write("few.wasm", components::beside("(module (memory 128))", 3));
     let outcome = lab.run_component("few.wasm", &[]).success();
     assert!(outcome.report()["peak_memory"].as_u64().unwrap() > 24 << 20);
@@ -103,7 +109,10 @@ fn output_without_a_line_break() {
 
 #[test]
 fn random_bytes() {
-    assert_snapshot!(failure("random", json!({ "Count": 2_000_000_000_u64 }), &[]), @"");
+    assert_snapshot!(failure("random", json!({ "Count": 2_000_000_000_u64 }), &[]), @r"
+    6 limit: the connector asked for more than 1MiB of random bytes in one call
+    hint: raise it with --random-bytes, or `random_bytes` in the configuration's sandbox section
+    ");
     let (lab, outcome) = run("random", json!({ "Count": 1000 }), &[]);
     outcome.expect_success();
     assert_snapshot!(lab.seen(), @"random|1000");
@@ -119,7 +128,16 @@ fn handles() {
         let (_, outcome) = run(behaviour, json!({ "Count": 400 }), &["--handles", "1000"]);
         outcome.expect_success();
     }
-    assert_snapshot!(told, @"");
+    assert_snapshot!(told, @r"
+    open_files: 6 limit: the connector held more than 1000 resources
+    hint: raise it with --handles, or `handles` in the configuration's sandbox section
+    pollables: 6 limit: the connector held more than 1000 resources
+    hint: raise it with --handles, or `handles` in the configuration's sandbox section
+    header_fields: 6 limit: the connector held more than 1000 resources
+    hint: raise it with --handles, or `handles` in the configuration's sandbox section
+    writers: 6 limit: the connector held more than 1000 resources
+    hint: raise it with --handles, or `handles` in the configuration's sandbox section
+    ");
 }
 
 #[test]

@@ -151,11 +151,11 @@ fn nothing_a_guest_says_reaches_the_terminal_as_an_escape() {
       [SIZE] at most, [TIME] of processor time, [TIME] in all
     --- stderr
     running test-guest 1.2.3 into Sqlite (out.db) (INCREMENTAL, run [RUN])
-    info: [stdout] red  \link 31m reversed
+    info: [stdout] red  link 31m reversed
     info: [stdout] error: not from the host
-    info: [stderr] red  \link 31m reversed
+    info: [stderr] red  link 31m reversed
     info: [stderr] error: not from the host
-    error: the name of a state key holds a control character: 'red  \link 31m reversed\nerror: not from the host\n'
+    error: the name of a state key holds a control character: 'red  link 31m reversed\nerror: not from the host\n'
     ");
 }
 
@@ -292,7 +292,7 @@ fn inspect_tells_what_a_connector_asks_for() {
     asks for secrets in clear: SigningKey
     parameters:
       Behaviour (string, required): What the run does.
-      Colour ()
+      Colour
       Password (string, secret): A secret that the guest does not see.
       Rows (integer, --set)
       SigningKey (string, secret): A secret that the guest asks to see.
