@@ -302,15 +302,20 @@ impl Running {
         Outcome { code: status.code(), stdout, stderr, folder: self.folder.clone() }
     }
 
-    /// Waits until its standard output has a text.
+    /// Waits until its output has a text.
     pub fn wait_for(&self, text: &str) {
         let [stdout, stderr] = self.output.as_ref().unwrap();
-        while !stdout.so_far().contains(text) {
+        while !stdout.so_far().contains(text) && !stderr.so_far().contains(text) {
             let told = || format!("{}\n{}", stdout.so_far(), stderr.so_far());
             assert!(self.started.elapsed() < PATIENCE, "'{text}' did not come\n{}", told());
             assert!(!stdout.thread.is_finished(), "the command ended without '{text}'\n{}", told());
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Sends it a signal.

@@ -5,8 +5,9 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stdout,
     clippy::unwrap_used,
-    reason = "a broken assumption must fail the test at once"
+    reason = "a broken assumption must fail the test at once; what is printed is shown when it does"
 )]
 
 mod bad_input;
