@@ -170,7 +170,7 @@ impl<C> Context<C> {
     }
 }
 
-#[cfg(all(test, not(target_family = "wasm")))]
+#[cfg(test)]
 mod tests {
     use serde::de::IgnoredAny;
     use serde_json::json;
@@ -299,13 +299,13 @@ mod tests {
         assert_eq!(rows, [1, 2, 3, 4, 5].map(|x| json!({"x": x})));
         assert_eq!(batches, [3, 1, 1]);
 
-        let lines: String = (0..350_000).map(|x| format!("{{\"x\": {x}}}\n")).collect();
+        let lines: String = (0..20_000).map(|x| format!("{{\"x\": {x:250}}}\n")).collect();
         let (result, _, rows, batches) = written("n", |ctx| {
             let table = ctx.open_stream(stream(), Open::default())?;
             ctx.copy_json(table, lines.trim_end().as_bytes())
         });
         assert_eq!(result.unwrap() as usize, lines.len() - 1);
-        assert!(rows.iter().enumerate().all(|(x, row)| row["x"] == json!(x)) && rows.len() == 350_000);
+        assert!(rows.iter().enumerate().all(|(x, row)| row["x"] == json!(x)) && rows.len() == 20_000);
         assert_eq!(batches.len(), lines.len().div_ceil(4 * 1024 * 1024));
     }
 
