@@ -39,6 +39,10 @@ fn skip_escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
             while chars.next_if(|c| !('\u{40}'..='\u{7e}').contains(c) && !c.is_control()).is_some() {}
             chars.next_if(|c| !c.is_control());
         }
+        // The end of an operating-system command.
+        Some('\\') => {
+            chars.next();
+        }
         Some(']') => while chars.next_if(|c| *c != '\u{7}' && *c != '\u{1b}' && *c != '\n').is_some() {},
         _ => {}
     }
@@ -61,6 +65,7 @@ mod tests {
         assert_eq!(plain("one\r\ntwo\nthree\r"), "one\\ntwo\\nthree");
         assert_eq!(plain("a\u{202e}b\u{0}c\u{8}"), "abc");
         assert_eq!(plain("\u{1b}[31"), "");
+        assert_eq!(plain("\u{1b}]8;;http://a\u{1b}\\link"), "link");
     }
 
     #[test]

@@ -205,7 +205,7 @@ pub(super) async fn check(options: &RunnerOptions, prepared: &Prepared) -> Resul
     let mut session = configured(options, prepared).await?;
     let connector = session.bindings.ow_connector_connector();
     let answer = session.guest.call(|store| connector.call_check(store)).await?;
-    answer.map_err(|error| connector_failure(prepared, error))
+    answer.map_err(|error| connector_failure(options, prepared, error))
 }
 
 /// The streams that a run with this configuration can produce.
@@ -216,18 +216,18 @@ pub(super) async fn discover(
     let mut session = configured(options, prepared).await?;
     let connector = session.bindings.ow_connector_connector();
     let answer = session.guest.call(|store| connector.call_discover(store)).await?;
-    let streams = answer.map_err(|error| connector_failure(prepared, error))?;
-    to_tables(streams, &prepared.grants.limits).map_err(|error| connector_failure(prepared, error))
+    let streams = answer.map_err(|error| connector_failure(options, prepared, error))?;
+    to_tables(streams, &prepared.grants.limits).map_err(|error| connector_failure(options, prepared, error))
 }
 
 fn to_tables(streams: Vec<Stream>, limits: &Limits) -> Result<Vec<TableSchema>, Error> {
     streams.into_iter().take(STREAMS).map(|stream| schema::table(stream, limits)).collect()
 }
 
-fn connector_failure(prepared: &Prepared, error: Error) -> Failure {
+fn connector_failure(options: &RunnerOptions, prepared: &Prepared, error: Error) -> Failure {
     let secrets = &prepared.secrets;
     let clean = |text: &str| secrets.redact(&crate::report::text::plain(&secrets.redact(text))).into_owned();
-    failure_of(error, false, clean)
+    failure_of(error, options.cancel.is_cancelled(), clean)
 }
 
 /// What an error that a connector returned means to the operator.

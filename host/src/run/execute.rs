@@ -125,7 +125,6 @@ async fn open_storage(
     prepared: &Prepared,
     report: &mut RunReport,
 ) -> Result<(StorageHandle, std::collections::BTreeMap<String, String>), Failure> {
-    prepared.storage.validate()?;
     let info = RunInfo {
         data_mart_id: prepared.data_mart_id.clone(),
         run_id: report.run_id.clone(),

@@ -215,7 +215,6 @@ impl Runner {
         run_config: RunConfig,
     ) -> Result<Validation, Failure> {
         let prepared = prepare::prepare(&self.options, component.into(), config, run_config).await?;
-        prepared.storage.validate()?;
         Ok(Validation {
             connector: prepared.connector(),
             data_mart_id: prepared.data_mart_id.clone(),

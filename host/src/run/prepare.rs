@@ -8,7 +8,9 @@ use serde_json::{Map, Value};
 
 use super::{Compiled, ComponentSource, RunnerOptions, ask, blocking, config_failure};
 use crate::config::resolve::{DEFAULT_STORAGE, storage_parameters};
-use crate::config::{Config, ConnectorSpec, Resolved, RunConfig, SandboxGrants, Secrets, resolve};
+use crate::config::{
+    Config, ConfigProblems, ConnectorSpec, Problem, Resolved, RunConfig, SandboxGrants, Secrets, resolve,
+};
 use crate::failure::Failure;
 use crate::sandbox::{ByteSize, Component, ComponentFile, Limits, Origin};
 use crate::storage::registry;
@@ -41,38 +43,30 @@ pub(super) struct StorageChoice {
 
 impl StorageChoice {
     /// The storage of a configuration; `None` in `config.storage` is a database
-    /// in the current folder.
+    /// in the current folder. Its parameters are checked; nothing is opened.
     pub(super) fn of(
         config: &Config,
         options: &RunnerOptions,
         secrets: &mut Secrets,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, ConfigProblems> {
         let Some(storage) = &config.storage else {
             let parameters = Map::from_iter([("Path".to_owned(), Value::from(DEFAULT_DATABASE))]);
             let name = DEFAULT_STORAGE.to_owned();
             return Ok(Self { name, parameters, base_dir: PathBuf::from("."), is_default: true });
         };
+        let file = config.file.as_deref();
         let name = registry::canonical_name(&storage.name)
-            .map_err(|error| config_failure(format!("storage.name: {error}")))?
+            .map_err(|error| ConfigProblems::one(file, Problem::new("storage.name", error.to_string())))?
             .to_owned();
         let parameters = storage_parameters(config, &|name| options.lookup(name), secrets)?;
+        let problems = registry::validate(&name, &parameters).into_iter().map(|problem| match problem {
+            (Some(parameter), message) => {
+                Problem::new(format!("storage.config.{parameter}"), message).parameter(parameter)
+            }
+            (None, message) => Problem::new("storage.config", message),
+        });
+        ConfigProblems::check(file, problems.collect())?;
         Ok(Self { name, parameters, base_dir: config.base_dir.clone(), is_default: false })
-    }
-
-    /// Checks the parameters without opening anything.
-    pub(super) fn validate(&self) -> Result<(), Failure> {
-        let problems = registry::validate(&self.name, &self.parameters);
-        if problems.is_empty() {
-            return Ok(());
-        }
-        let lines: Vec<String> = problems
-            .into_iter()
-            .map(|(parameter, message)| match parameter {
-                Some(parameter) => format!("storage.config.{parameter}: {message}"),
-                None => format!("storage.config: {message}"),
-            })
-            .collect();
-        Err(config_failure(lines.join("\n")))
     }
 }
 
@@ -131,12 +125,28 @@ pub(super) async fn prepare(
     let (component, cache_note) = compile(options, file).await?;
     let spec = ask::spec(&component).await?;
     let environment = |name: &str| options.lookup(name);
-    let mut resolved = resolve(&config, &run_config, &spec, &environment, &grants.reveal_secrets)?;
-    let storage = StorageChoice::of(&config, options, &mut resolved.secrets)?;
-    let secrets = Arc::new(std::mem::take(&mut resolved.secrets));
+    let resolved = resolve(&config, &run_config, &spec, &environment, &grants.reveal_secrets);
+    let mut secrets = Secrets::new();
+    let storage = StorageChoice::of(&config, options, &mut secrets);
+    let (mut resolved, storage) = both(resolved, storage)?;
+    secrets.extend(std::mem::take(&mut resolved.secrets));
+    let secrets = Arc::new(secrets);
     let mut warnings = std::mem::take(&mut resolved.warnings);
     warnings.extend(cache_note.map(|note| format!("the compiled component could not be kept: {note}")));
     Ok(Prepared { component, spec, resolved, secrets, grants, storage, run_config, data_mart_id, warnings })
+}
+
+/// Both, or the problems of both: nobody wants to hear of the second ones only
+/// after the first are mended.
+fn both<A, B>(a: Result<A, ConfigProblems>, b: Result<B, ConfigProblems>) -> Result<(A, B), ConfigProblems> {
+    match (a, b) {
+        (Ok(a), Ok(b)) => Ok((a, b)),
+        (Err(mut a), Err(b)) => {
+            a.problems.extend(b.problems);
+            Err(a)
+        }
+        (Err(problems), Ok(_)) | (Ok(_), Err(problems)) => Err(problems),
+    }
 }
 
 /// Reads the component's file.

@@ -18,7 +18,6 @@ pub async fn show(options: &RunnerOptions, config: &Config) -> Result<BTreeMap<S
     let data_mart_id = config.data_mart_id(options.data_mart_id.as_deref())?;
     let mut secrets = Secrets::new();
     let choice = StorageChoice::of(config, options, &mut secrets)?;
-    choice.validate()?;
     let read =
         move || registry::read_state(&choice.name, &choice.parameters, &choice.base_dir, &data_mart_id);
     blocking(read).await?.map_err(|error| storage_failure(&error, &|text| secrets.redact(text).into_owned()))
@@ -39,7 +38,6 @@ pub async fn reset(
     let data_mart_id = config.data_mart_id(options.data_mart_id.as_deref())?;
     let mut secrets = Secrets::new();
     let choice = StorageChoice::of(config, options, &mut secrets)?;
-    choice.validate()?;
     let info = RunInfo {
         data_mart_id,
         run_id: uuid::Uuid::now_v7().to_string(),

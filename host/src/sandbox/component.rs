@@ -306,7 +306,9 @@ fn is_interface(item: &ComponentItem) -> bool {
 /// What is wrong with a component that does not compile.
 fn broken(file: &ComponentFile, error: &wasmtime::Error) -> Failure {
     let text = format!("{error:#}");
-    let truncated = text.contains("unexpected end") || text.contains("unexpected eof");
+    let truncated = ["unexpected end", "unexpected eof", "is out of bounds (bound"]
+        .iter()
+        .any(|sign| text.contains(sign));
     let (what, hint) = if truncated {
         ("the file is truncated", "fetch or build it again")
     } else {

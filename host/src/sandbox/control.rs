@@ -173,6 +173,16 @@ impl Control {
                 format!("the connector handed more than {} to the host in one call", self.limits.call_bytes),
             );
         }
+        // Of the engine's random numbers, which have no error of their own.
+        if text.contains("requested len") && text.contains("exceeds limit") {
+            return limit(
+                "random_bytes",
+                format!(
+                    "the connector asked for more than {} of random bytes in one call",
+                    self.limits.random_bytes
+                ),
+            );
+        }
         let full = matches!(error.downcast_ref(), Some(ResourceTableError::Full));
         if full || text.contains("handle limit exceeded") {
             return limit(
@@ -215,12 +225,13 @@ pub(crate) fn limit(key: &str, message: impl Into<String>) -> Failure {
 /// The innermost function of a backtrace that has a name.
 fn innermost(trace: &WasmBacktrace) -> Option<String> {
     let names = trace.frames().iter().filter_map(|frame| frame.func_name());
+    let names = names.map(|name| format!("{:#}", rustc_demangle::demangle(name)));
     // Frames of the language's own panic machinery say nothing.
     let mut names = names.filter(|name| {
         !["panic", "abort", "rust_begin_unwind", "__rust", "core::", "std::"].iter().any(|p| name.contains(p))
     });
     let name = names.next()?;
-    Some(format!(" in `{}`", cut(&plain(name), 200)))
+    Some(format!(" in `{}`", cut(&plain(&name), 200)))
 }
 
 /// Processor time of this thread.

@@ -1,0 +1,24 @@
+//! Runs ow-host as people do: one module a theme. One binary, because linking
+//! the host takes longer than most tests.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a broken assumption must fail the test at once"
+)]
+
+mod bad_input;
+mod cancel;
+mod concurrency;
+mod config;
+mod connectors;
+mod crash;
+mod exit_codes;
+mod files;
+mod http;
+mod limits;
+mod output;
+mod state;
+mod storage;
