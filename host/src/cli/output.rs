@@ -5,7 +5,8 @@
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -18,6 +19,9 @@ use crate::run::{Inspection, Validation};
 use crate::sandbox::limits::LimitInfo;
 use crate::storage::TableSchema;
 
+/// How often a pipe gets a line of progress.
+const PROGRESS_LINES: Duration = Duration::from_secs(5);
+
 /// Prints for one command.
 #[derive(Clone)]
 pub(super) struct Printer {
@@ -26,6 +30,7 @@ pub(super) struct Printer {
     verbose: bool,
     colour: bool,
     bar: Option<ProgressBar>,
+    last_progress: Arc<Mutex<Instant>>,
 }
 
 impl Printer {
@@ -38,6 +43,7 @@ impl Printer {
             verbose: global.verbose,
             colour: terminal && !no_colour,
             bar: None,
+            last_progress: Arc::new(Mutex::new(Instant::now())),
         }
     }
 
@@ -46,7 +52,7 @@ impl Printer {
         if self.output == Output::Text && !self.quiet && std::io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             bar.set_style(ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            bar.enable_steady_tick(std::time::Duration::from_millis(120));
+            bar.enable_steady_tick(Duration::from_millis(120));
             self.bar = Some(bar);
         }
         self
@@ -126,9 +132,13 @@ impl Printer {
         }
         match &self.bar {
             Some(bar) => bar.set_message(text),
-            // In a pipe a line now and then is enough; debug shows all.
-            None if self.verbose => self.line(&text),
-            None => {}
+            None => {
+                let mut last = self.last_progress.lock().unwrap_or_else(PoisonError::into_inner);
+                if last.elapsed() >= PROGRESS_LINES {
+                    *last = Instant::now();
+                    self.line(&format!("{} {text}", self.paint("36", "info:")));
+                }
+            }
         }
     }
 
@@ -349,7 +359,7 @@ fn parameters_text(text: &mut String, schema: &serde_json::Value) {
     for (name, property) in properties {
         let word = |key: &str| property.get(key).and_then(serde_json::Value::as_str);
         let mut marks = Vec::new();
-        marks.extend(word("type").map(str::to_owned));
+        marks.extend(types(property));
         if required.is_some_and(|required| required.iter().any(|key| key.as_str() == Some(name))) {
             marks.push("required".to_owned());
         }
@@ -363,8 +373,19 @@ fn parameters_text(text: &mut String, schema: &serde_json::Value) {
             marks.push("--set".to_owned());
         }
         let description = word("description").map(|d| format!(": {}", d.replace('\n', " "))).unwrap_or_default();
-        let _ = writeln!(text, "  {} ({}){}", plain(name), plain(&marks.join(", ")), plain(&description));
+        let marks = if marks.is_empty() { String::new() } else { format!(" ({})", plain(&marks.join(", "))) };
+        let _ = writeln!(text, "  {}{marks}{}", plain(name), plain(&description));
     }
+}
+
+/// The types of a parameter, without the `null` of an optional one.
+fn types(property: &serde_json::Value) -> Option<String> {
+    let names = match property.get("type")? {
+        serde_json::Value::String(name) => vec![name.as_str()],
+        names => names.as_array()?.iter().filter_map(serde_json::Value::as_str).collect(),
+    };
+    let names: Vec<&str> = names.into_iter().filter(|name| *name != "null").collect();
+    (!names.is_empty()).then(|| names.join(" or "))
 }
 
 fn list(items: &[String]) -> String {

@@ -1,0 +1,88 @@
+//! The connector that the benchmarks run: it makes rows, passes a file of JSON
+//! lines through, or does nothing.
+
+use std::fs::File;
+
+use ow_connector::prelude::*;
+
+/// What to do.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "PascalCase")]
+pub struct Settings {
+    /// Rows to make.
+    #[serde(default)]
+    rows: i64,
+    /// Rows between commits; none: one commit at the end.
+    #[serde(default)]
+    commit_every: i64,
+    /// A file of JSON lines to pass through.
+    #[serde(default)]
+    json_lines: Option<String>,
+}
+
+/// A record of 10 fields, as an advertising report has them.
+#[derive(Record)]
+#[record(stream = "events", primary_key = "id")]
+struct Event<'a> {
+    id: i64,
+    day: Date,
+    at: Timestamp,
+    campaign: &'a str,
+    country: &'a str,
+    clicks: i64,
+    impressions: i64,
+    spend: f64,
+    active: bool,
+    note: Option<&'a str>,
+}
+
+/// The connector.
+#[derive(Debug)]
+pub struct Bench;
+
+impl Connector for Bench {
+    type Config = Settings;
+    const NAME: &'static str = "bench";
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    const TITLE: &'static str = "Benchmark";
+    const DESCRIPTION: &'static str = "Makes rows for the benchmarks.";
+
+    fn streams(_: &Settings) -> Result<Vec<Stream>> {
+        Ok(vec![Event::stream()])
+    }
+
+    fn run(ctx: &mut Context<Settings>) -> Result<()> {
+        let config = ctx.config();
+        if let Some(path) = &config.json_lines {
+            let table = ctx.open_stream(Event::stream(), Open::default())?;
+            ctx.copy_json(table, File::open(path)?)?;
+        }
+        for id in 0..config.rows {
+            ctx.write(&event(id))?;
+            if config.commit_every > 0 && id % config.commit_every == config.commit_every - 1 {
+                ctx.commit()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn event(id: i64) -> Event<'static> {
+    const CAMPAIGNS: [&str; 4] = ["spring-sale-2026", "brand awareness", "retargeting EU", "app installs"];
+    const COUNTRIES: [&str; 5] = ["DE", "AT", "CH", "PL", "FR"];
+    let pick = |names: &[&'static str]| names.get(id as usize % names.len()).copied().unwrap_or_default();
+    Event {
+        id,
+        day: Date::from_days((19_000 + id % 1_000) as i32),
+        at: Timestamp::from_micros(1_700_000_000_000_000 + id * 1_000),
+        campaign: pick(&CAMPAIGNS),
+        country: pick(&COUNTRIES),
+        clicks: id % 997,
+        impressions: id % 99_991,
+        spend: id as f64 / 100.0,
+        active: id % 3 == 0,
+        note: (id % 4 == 0).then_some("checked by hand"),
+    }
+}
+
+ow_connector::export!(Bench);

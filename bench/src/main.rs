@@ -1,0 +1,181 @@
+//! Speed and memory of the host, each number beside a baseline that was
+//! measured in the same run on the same machine. Nothing is asserted: machines
+//! differ, ratios tell.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its numbers")]
+
+mod baseline;
+mod measure;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use ow_host::config::{Config, RunConfig};
+use ow_host::report::RunReport;
+use ow_host::{Runner, RunnerOptions};
+use serde_json::json;
+
+use self::measure::{Measured, best, spawn_times};
+
+const ROWS: u64 = 1_000_000;
+/// Runs of each measurement; the fastest counts, since noise only slows down.
+const TRIES: usize = 3;
+
+fn main() -> Result<()> {
+    if std::env::args().nth(1).as_deref() == Some("memory") {
+        return memory_child();
+    }
+    let bench = Bench::prepare()?;
+    println!("{:<46} {:>12} {:>14} {:>10}", "", "", "baseline", "ratio");
+    bench.rows()?;
+    bench.json_lines()?;
+    bench.start()?;
+    bench.memory()
+}
+
+/// The component, the host's binary and a folder to write to.
+struct Bench {
+    component: PathBuf,
+    host: PathBuf,
+    folder: tempfile::TempDir,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Bench {
+    fn prepare() -> Result<Self> {
+        let target = target_folder()?;
+        cargo(&["build", "--locked", "--target", "wasm32-wasip2", "--profile", "guest", "-p", "bench-guest"])?;
+        let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+        cargo(&["build", "--locked", "--profile", profile, "-p", "ow-host"])?;
+        let host = target.join(if profile == "dev" { "debug" } else { profile }).join("ow-host");
+        Ok(Self {
+            component: target.join("wasm32-wasip2/guest/bench_guest.wasm"),
+            host,
+            folder: tempfile::tempdir()?,
+            runtime: tokio::runtime::Runtime::new()?,
+        })
+    }
+
+    /// One run with these parameters into this storage.
+    fn run(&self, source: serde_json::Value, storage: serde_json::Value) -> Result<(RunReport, f64)> {
+        let config = json!({
+            "name": "bench",
+            "source": {"name": "Bench", "config": source},
+            "storage": storage,
+            "sandbox": {"mounts": [format!("{}:/data:ro", self.folder.path().display())]},
+        });
+        let config = Config::parse(&config.to_string(), self.folder.path())?;
+        let runner = Runner::new(RunnerOptions::default());
+        let start = std::time::Instant::now();
+        let report = self.runtime.block_on(runner.run(self.component.clone(), config, RunConfig::default()));
+        let seconds = start.elapsed().as_secs_f64();
+        ensure!(report.succeeded(), "the run failed: {:?}", report.failure);
+        Ok((report, seconds))
+    }
+
+    /// Rows generated in the guest, into nothing and into SQLite.
+    fn rows(&self) -> Result<()> {
+        let discard = best(TRIES, || Ok(self.run(json!({"Rows": ROWS}), json!({"name": "Discard", "config": {}}))?.1))?;
+        let make = best(TRIES, || Ok(baseline::make_rows(ROWS)))?;
+        line("rows, guest to nothing (native: make them)", ROWS, discard, make, "M rows/s", 1e6);
+
+        let mut database = 0;
+        let sqlite = best(TRIES, || {
+            database += 1;
+            let path = format!("merge-{database}.db");
+            Ok(self.run(json!({"Rows": ROWS}), json!({"name": "Sqlite", "config": {"Path": path}}))?.1)
+        })?;
+        let native = best(TRIES, || baseline::sqlite_upsert(&self.folder.path().join("native.db"), ROWS))?;
+        line("rows, guest to SQLite with upsert (native)", ROWS, sqlite, native, "M rows/s", 1e6);
+        Ok(())
+    }
+
+    /// JSON lines through the guest into nothing, against the same parser.
+    fn json_lines(&self) -> Result<()> {
+        let path = self.folder.path().join("events.jsonl");
+        let bytes = baseline::write_json_lines(&path, ROWS)?;
+        let source = || json!({"JsonLines": "/data/events.jsonl"});
+        let ours = best(TRIES, || Ok(self.run(source(), json!({"name": "Discard", "config": {}}))?.1))?;
+        let native = best(TRIES, || baseline::parse_json_lines(&path))?;
+        line("JSON lines, guest to nothing (serde_json)", bytes, ours, native, "MB/s", 1e6);
+        Ok(())
+    }
+
+    /// A cached component that does nothing.
+    fn start(&self) -> Result<()> {
+        let config = self.folder.path().join("nothing.json");
+        let text = json!({"name": "n", "source": {"config": {}}, "storage": {"name": "Discard", "config": {}}});
+        std::fs::write(&config, text.to_string())?;
+        let run = || {
+            let mut command = Command::new(&self.host);
+            command.arg("run").arg(&self.component).arg("--config").arg(&config).arg("-q");
+            command
+        };
+        spawn_times(1, run)?; // Compiles the component.
+        let ours = spawn_times(30, run)?;
+        let native = spawn_times(30, || Command::new("true"))?;
+        println!(
+            "{:<46} {:>9.2} ms {:>11.2} ms   processor time {:.2} ms",
+            "start to end of a run of nothing (true)",
+            ours.wall * 1e3,
+            native.wall * 1e3,
+            ours.cpu * 1e3
+        );
+        Ok(())
+    }
+
+    /// Memory of the process, with ten times the rows.
+    fn memory(&self) -> Result<()> {
+        for rows in [ROWS, 10 * ROWS] {
+            let output = Command::new(std::env::current_exe()?).arg("memory").arg(rows.to_string()).arg(&self.component).output()?;
+            ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            print!("{}", String::from_utf8_lossy(&output.stdout));
+        }
+        Ok(())
+    }
+}
+
+/// Runs so many rows into SQLite in a process of its own and prints its memory.
+fn memory_child() -> Result<()> {
+    let mut args = std::env::args().skip(2);
+    let rows: u64 = args.next().context("rows")?.parse()?;
+    let component = PathBuf::from(args.next().context("component")?);
+    let folder = tempfile::tempdir()?;
+    let config = json!({
+        "name": "memory",
+        "source": {"config": {"Rows": rows, "CommitEvery": 100_000}},
+        "storage": {"name": "Sqlite", "config": {"Path": "memory.db"}},
+    });
+    let config = Config::parse(&config.to_string(), folder.path())?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let runner = Runner::new(RunnerOptions::default());
+    let report = runtime.block_on(runner.run(component, config, RunConfig::default()));
+    ensure!(report.succeeded(), "the run failed: {:?}", report.failure);
+    let peak = Measured::peak_memory();
+    println!(
+        "{:<46} {:>9.1} MB   (of it the guest {:.1} MB)",
+        format!("peak memory, {} M rows to SQLite", rows / 1_000_000),
+        peak as f64 / 1e6,
+        report.peak_memory as f64 / 1e6
+    );
+    Ok(())
+}
+
+fn line(what: &str, units: u64, ours: f64, baseline: f64, unit: &str, scale: f64) {
+    let rate = |seconds: f64| units as f64 / seconds / scale;
+    println!("{what:<46} {:>6.2} {unit} {:>7.2} {unit} {:>9.2}x", rate(ours), rate(baseline), ours / baseline);
+}
+
+fn cargo(args: &[&str]) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo).args(args).status()?;
+    ensure!(status.success(), "cargo {} failed", args.join(" "));
+    Ok(())
+}
+
+/// The folder that this program was built in.
+fn target_folder() -> Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    own.parent().and_then(Path::parent).map(Path::to_owned).context("the program lies in no target folder")
+}
