@@ -101,6 +101,9 @@ impl Stage {
             words.remove(0);
         }
         assert_eq!(words.remove(0), "ow-host", "{command}");
+        if let Some(at) = words.iter().position(|word| *word == ">") {
+            words.truncate(at); // The output is for a file of the reader's.
+        }
         let input = words.iter().position(|word| *word == "<");
         if let Some(at) = input {
             process.stdin(File::open(self.path().join(words[at + 1])).unwrap());
@@ -142,7 +145,9 @@ pub fn settled(text: &str) -> String {
         vec![
             change("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", "RUN"),
             change("[0-9a-f]{64}", "DIGEST"),
-            change(r"\b\d+(\.\d+)? (ms|s)\b", "TIME"),
+            // A slow machine tells progress.
+            change(r#"(?m)^(\{"event":"progress".*|info: [\d,]+ rows, .* memory.*)\n"#, ""),
+            change(r"\b(\d+ min )?\d+(\.\d+)? (ms|s)\b", "TIME"),
             change(r"\b\d+(\.\d+)? (KiB|MiB)", "SIZE"),
             change(r"SIZE \(\d+ bytes\)", "SIZE"),
             change(r#""(cpu_ms|wall_ms|peak_memory|bytes|memory|size|request_bytes|response_bytes)":\d+"#, "\"$1\":N"),

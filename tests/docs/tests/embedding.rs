@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use docs::stage::{Stage, component};
 use ow_host::report::Status;
 
+#[expect(unreachable_pub, reason = "the example is written for a crate of one's own")]
 #[path = "../../../docs/examples/embedding.rs"]
 mod embedding;
 
