@@ -118,7 +118,8 @@ impl Document {
             let Some(name) = name else { continue };
             let rest = &self.lines[index + 1..];
             let length = rest.iter().position(|line| line == "<!-- end -->");
-            let length = length.unwrap_or_else(|| panic!("{}:{}: write `<!-- end -->`", self.name, index + 1));
+            let length =
+                length.unwrap_or_else(|| panic!("{}:{}: write `<!-- end -->`", self.name, index + 1));
             parts.push((name.to_owned(), index + 1, length));
         }
         parts

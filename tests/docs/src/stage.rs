@@ -150,9 +150,15 @@ pub fn settled(text: &str) -> String {
             change(r"\b(\d+ min )?\d+(\.\d+)? (ms|s)\b", "TIME"),
             change(r"\b\d+(\.\d+)? (KiB|MiB)", "SIZE"),
             change(r"SIZE \(\d+ bytes\)", "SIZE"),
-            change(r#""(cpu_ms|wall_ms|peak_memory|bytes|memory|size|request_bytes|response_bytes)":\d+"#, "\"$1\":N"),
+            change(
+                r#""(cpu_ms|wall_ms|peak_memory|bytes|memory|size|request_bytes|response_bytes)":\d+"#,
+                "\"$1\":N",
+            ),
             change(r"asked for \d+ bytes", "asked for N bytes"),
-            change(r"removed \d+ compiled components \(\d+ bytes\)", "removed N compiled components (N bytes)"),
+            change(
+                r"removed \d+ compiled components \(\d+ bytes\)",
+                "removed N compiled components (N bytes)",
+            ),
             change(r"from \d{4}-\d\d-\d\d to \d{4}-\d\d-\d\d", "from DAY to DAY"),
             change(r"@0\.2\.\d+", "@0.2.N"),
         ]
@@ -193,7 +199,8 @@ fn answer(stream: &TcpStream) {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     let target = lines.next().unwrap_or_default();
     let headers: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-    let known = headers.iter().any(|header| header.eq_ignore_ascii_case("authorization: Bearer t0ken-of-the-desk"));
+    let known =
+        headers.iter().any(|header| header.eq_ignore_ascii_case("authorization: Bearer t0ken-of-the-desk"));
     let (status, body) = match (known, target.contains("page=2")) {
         (false, _) => ("401 Unauthorized", r#"{"message": "unknown token"}"#),
         (true, false) => (
@@ -212,6 +219,8 @@ fn answer(stream: &TcpStream) {
     };
     let mut stream = stream;
     let length = body.len();
-    let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+    );
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
 }

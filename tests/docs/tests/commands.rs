@@ -53,7 +53,12 @@ fn run(document: &mut Document) -> Vec<String> {
                 }
                 continue;
             }
-            if !shown.command.split_whitespace().find(|word| !word.contains('=')).is_some_and(|word| word == "ow-host") {
+            if !shown
+                .command
+                .split_whitespace()
+                .find(|word| !word.contains('='))
+                .is_some_and(|word| word == "ow-host")
+            {
                 continue;
             }
             let output;
@@ -88,7 +93,8 @@ fn every_command_does_what_its_document_shows() {
 
 #[test]
 fn a_wrong_command_is_found() {
-    let lines = ["```console", "$ ow-host limits --no-such-flag", "$ ow-host limits", "nothing of the kind", "```"];
+    let lines =
+        ["```console", "$ ow-host limits --no-such-flag", "$ ow-host limits", "nothing of the kind", "```"];
     let mut document =
         Document { name: "x".into(), lines: lines.iter().map(|line| (*line).to_owned()).collect() };
     if !updates() {

@@ -80,7 +80,8 @@ fn the_table_of_rules_names_files_and_tests_that_are_there() {
         for code in line.split('`').skip(1).step_by(2).filter(|code| code.contains(".rs")) {
             let (path, test) = code.split_once("::").unwrap_or((code, ""));
             let known = fs::read_to_string(root().join(path));
-            let found = known.as_ref().is_ok_and(|text| test.is_empty() || text.contains(&format!("fn {test}(")));
+            let found =
+                known.as_ref().is_ok_and(|text| test.is_empty() || text.contains(&format!("fn {test}(")));
             if !found {
                 problems.push(format!("{}:{}: there is no `{code}`", document.name, index + 1));
             }

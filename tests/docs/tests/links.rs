@@ -42,7 +42,8 @@ fn links_lead_somewhere() {
                 }
                 let (path, anchor) = target.split_once('#').unwrap_or((&target, ""));
                 let folder = Path::new(&document.name).parent().unwrap();
-                let path = if path.is_empty() { PathBuf::from(&document.name) } else { plain(&folder.join(path)) };
+                let path =
+                    if path.is_empty() { PathBuf::from(&document.name) } else { plain(&folder.join(path)) };
                 let other = documents.iter().find(|other| Path::new(&other.name) == path);
                 let found = root().join(&path).exists()
                     && (anchor.is_empty() || other.is_some_and(|other| anchors(other).contains(anchor)));

@@ -11,9 +11,7 @@ fn desk(request: &Request) -> Response {
         return Response::json(json!({"message": "unknown token"})).with_status(401);
     }
     let page = request.query("page").unwrap();
-    let ticket = |id: i64, day: &str| {
-        json!({"id": id, "subject": format!("ticket {id}"), "assignee": null, "updated_at": format!("{day}T08:00:00Z")})
-    };
+    let ticket = |id: i64, day: &str| json!({"id": id, "subject": format!("ticket {id}"), "assignee": null, "updated_at": format!("{day}T08:00:00Z")});
     Response::json(match (page.as_str(), request.query("since").as_deref()) {
         ("1", None) => json!({"tickets": [ticket(1, "2024-03-01"), ticket(2, "2024-03-02")], "next": 2}),
         ("2", None) => json!({"tickets": [ticket(3, "2024-03-03")], "next": null}),
