@@ -114,7 +114,9 @@ impl Column {
         let name = &self.field.name;
         Error::invalid_data(match cell {
             Cell::Null => format!("field `{name}` may not be null"),
-            _ => format!("field `{name}` holds {:?}, but a row has {}", self.field.data_type, cell.type_name()),
+            _ => {
+                format!("field `{name}` holds {:?}, but a row has {}", self.field.data_type, cell.type_name())
+            }
         })
     }
 
@@ -296,7 +298,8 @@ mod tests {
 
     #[test]
     fn offsets_bound_every_value() {
-        let rows: &[&[Cell<'_>]] = &[&[Cell::Text("ab")], &[Cell::Null], &[Cell::Text("")], &[Cell::Text("é")]];
+        let rows: &[&[Cell<'_>]] =
+            &[&[Cell::Text("ab")], &[Cell::Null], &[Cell::Text("")], &[Cell::Text("é")]];
         let mut columns = encode(&[Field::of::<Option<String>>("text")], rows);
         assert!(
             matches!(columns.views()[0].values, ValuesView::Texts { offsets: &[0, 2, 2, 2, 4], data } if data == "abé".as_bytes())
@@ -329,6 +332,9 @@ mod tests {
         let columns = Columns::new(&[Field::of::<i64>("n"), Field::of::<String>("s")]);
         let refuse = |row: &[Cell<'_>]| columns.measure(row.iter()).unwrap_err().to_string();
         assert_eq!(refuse(&[Cell::Null, Cell::Text("")]), "field `n` may not be null");
-        assert_eq!(refuse(&[Cell::Int(1), Cell::Bool(true)]), "field `s` holds Text, but a row has a boolean");
+        assert_eq!(
+            refuse(&[Cell::Int(1), Cell::Bool(true)]),
+            "field `s` holds Text, but a row has a boolean"
+        );
     }
 }

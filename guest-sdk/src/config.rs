@@ -33,7 +33,8 @@ fn unwrap(value: Value) -> Value {
     }
     match (object.remove("value"), object.remove("items")) {
         (Some(value), Some(Value::Object(items))) => {
-            let items: Map<String, Value> = items.into_iter().map(|(name, item)| (name, unwrap(item))).collect();
+            let items: Map<String, Value> =
+                items.into_iter().map(|(name, item)| (name, unwrap(item))).collect();
             serde_json::json!({"value": value, "items": items})
         }
         (Some(value), Some(items)) => serde_json::json!({"value": value, "items": items}),

@@ -8,13 +8,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::{Context as _, Error, Result};
-use crate::host;
 use crate::http::Client;
-use crate::record::{Cell, Record};
+use crate::record::Cell;
 use crate::run::Run;
 use crate::stream::Stream;
 use crate::time::Timestamp;
 use crate::writer::{Open, Table, Tables};
+use crate::{Record, host};
 
 /// One run's view of the world.
 pub struct Context<C> {
@@ -31,15 +31,14 @@ impl<C> std::fmt::Debug for Context<C> {
 }
 
 impl<C: DeserializeOwned> Context<C> {
-    pub(crate) fn from_variables(variable: impl Fn(&str) -> Option<String>, user_agent: &str) -> Result<Self> {
+    pub(crate) fn from_variables(
+        variable: impl Fn(&str) -> Option<String>,
+        user_agent: &str,
+    ) -> Result<Self> {
         let text = |name| variable(name).unwrap_or_default();
         let run_config = variable("OW_RUN_CONFIG");
-        let run = Run::new(
-            run_config.as_deref(),
-            text("OW_DATAMART_ID"),
-            text("OW_RUN_ID"),
-            host::now().date(),
-        )?;
+        let run =
+            Run::new(run_config.as_deref(), text("OW_DATAMART_ID"), text("OW_RUN_ID"), host::now().date())?;
         let mut config: Value = serde_json::from_str(variable("OW_CONFIG").as_deref().unwrap_or("{}"))
             .map_err(|error| Error::config(format!("OW_CONFIG: {error}")))?;
         let mut parameters = match config.pointer_mut("/source/config").map(Value::take) {
@@ -168,5 +167,157 @@ impl<C> Context<C> {
     /// that neither writes nor waits.
     pub fn cancelled(&self) -> Result<()> {
         if host::cancelled() { Err(Error::cancelled()) } else { Ok(()) }
+    }
+}
+
+#[cfg(all(test, not(target_family = "wasm")))]
+mod tests {
+    use serde::de::IgnoredAny;
+    use serde_json::json;
+
+    use super::*;
+    use crate::host::native::{self, Fake};
+    use crate::stream::{Field, WriteMode};
+    use crate::testing::Table as Written;
+
+    /// Does some work with a context; answers what it came to, the stream as it
+    /// was opened, its rows, and the sizes of their batches.
+    fn written<T>(
+        name: &str,
+        work: impl FnOnce(&mut Context<IgnoredAny>) -> Result<T>,
+    ) -> (Result<T>, Stream, Vec<Value>, Vec<usize>) {
+        let before = native::replace(Fake::default());
+        let mut ctx = Context::from_variables(|_| None, "test").unwrap();
+        let result = work(&mut ctx).and_then(|result| ctx.flush().map(|()| result));
+        let mut fake = native::replace(before);
+        fake.commit();
+        let table: Written = fake.tables.remove(name).unwrap();
+        (result, table.stream().unwrap().clone(), table.rows().to_vec(), table.batches)
+    }
+
+    #[derive(Record)]
+    #[record(stream = "items", primary_key = ["b", "id"], cursor = "id")]
+    struct Item<'a> {
+        id: i64,
+        /// A text.
+        /// On two lines.
+        text: Option<&'a str>,
+        #[record(rename = "b")]
+        bytes: crate::Bytes,
+        r#type: std::borrow::Cow<'a, str>,
+    }
+
+    fn item(id: i64, text: &str) -> Item<'_> {
+        Item { id, text: Some(text), bytes: b"xyz".into(), r#type: "t".into() }
+    }
+
+    #[test]
+    fn records_describe_and_write_themselves() {
+        let (result, stream, rows, _) = written("items", |ctx| {
+            ctx.write(&item(1, "one"))?;
+            ctx.write(&Item { text: None, ..item(2, "") })
+        });
+        result.unwrap();
+        let want = Stream::new("items")
+            .field(Field::of::<i64>("id"))
+            .field(Field::of::<Option<String>>("text").describe("A text. On two lines."))
+            .field(Field::of::<crate::Bytes>("b"))
+            .field(Field::of::<String>("type"))
+            .primary_key(["b", "id"])
+            .cursor("id");
+        assert_eq!(stream, want);
+        assert_eq!(
+            rows,
+            [
+                json!({"id": 1, "text": "one", "b": "eHl6", "type": "t"}),
+                json!({"id": 2, "text": null, "b": "eHl6", "type": "t"}),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_batch_is_full_after_so_many_rows_or_bytes() {
+        let (_, _, rows, batches) = written("n", |ctx| {
+            let table = ctx.open_stream(Stream::new("n").field(Field::of::<bool>("x")), Open::default())?;
+            (0..70_000).try_for_each(|row| ctx.write_row(table, &[Cell::Bool(row % 2 == 0)]))
+        });
+        assert_eq!((rows.len(), batches), (70_000, vec![65_536, 4_464]));
+        assert_eq!((&rows[65_535]["x"], &rows[65_536]["x"]), (&json!(false), &json!(true)));
+
+        let text = "x".repeat(1024 * 1024);
+        let huge = "x".repeat(9 * 1024 * 1024);
+        let texts = [&text, &text, &text, &text, &huge, &text];
+        let (_, _, _, batches) = written("t", |ctx| {
+            let table = ctx.open_stream(Stream::new("t").field(Field::of::<String>("x")), Open::default())?;
+            texts.iter().try_for_each(|text| ctx.write_row(table, &[Cell::Text(text)]))
+        });
+        assert_eq!(batches, [3, 1, 1, 1]);
+    }
+
+    #[test]
+    fn some_columns_or_another_mode() {
+        let (result, stream, rows, _) = written("items", |ctx| {
+            ctx.open::<Item<'_>>(Open::default().mode(WriteMode::Append).fields(["id", "b"]))?;
+            ctx.write(&item(1, "one"))?;
+            ctx.write(&item(1, "two"))
+        });
+        result.unwrap();
+        assert_eq!(stream.fields.len(), 2);
+        assert_eq!(rows, [json!({"id": 1, "b": "eHl6"}), json!({"id": 1, "b": "eHl6"})]);
+        let (_, _, rows, _) = written("items", |ctx| {
+            ctx.write(&item(1, "one"))?;
+            ctx.write(&item(1, "two"))
+        });
+        assert_eq!((rows.len(), &rows[0]["text"]), (1, &json!("two")));
+    }
+
+    #[test]
+    fn a_row_of_another_shape_is_refused_and_leaves_nothing() {
+        let (_, _, rows, _) = written("n", |ctx| {
+            let stream = Stream::new("n").field(Field::of::<i64>("x")).field(Field::of::<i64>("y"));
+            let table = ctx.open_stream(stream, Open::default())?;
+            let refused = ctx.write_row(table, &[Cell::Int(1), Cell::Text("2")]).unwrap_err();
+            assert_eq!(refused.message(), "stream `n`: field `y` holds Int64, but a row has text");
+            let refused = ctx.write_row(table, &[Cell::Int(1)]).unwrap_err();
+            assert_eq!(refused.message(), "stream `n`: a row has 1 values for 2 columns");
+            ctx.write_row(table, &[Cell::Int(3), Cell::Int(4)])
+        });
+        assert_eq!(rows, [json!({"x": 3, "y": 4})]);
+    }
+
+    #[test]
+    fn json_lines_pass_through_whole() {
+        let stream = || Stream::new("n").field(Field::of::<i64>("x"));
+        let (result, _, rows, batches) = written("n", |ctx| {
+            let table = ctx.open_stream(stream(), Open::default())?;
+            ctx.write_json(table, br#"{"x": 1}"#)?;
+            ctx.write_json(table, b"{\"x\": 2}\n\n{\"x\": 3}\n")?;
+            ctx.write_row(table, &[Cell::Int(4)])?;
+            ctx.write_json(table, br#"{"x": 5}"#)
+        });
+        result.unwrap();
+        assert_eq!(rows, [1, 2, 3, 4, 5].map(|x| json!({"x": x})));
+        assert_eq!(batches, [3, 1, 1]);
+
+        let lines: String = (0..350_000).map(|x| format!("{{\"x\": {x}}}\n")).collect();
+        let (result, _, rows, batches) = written("n", |ctx| {
+            let table = ctx.open_stream(stream(), Open::default())?;
+            ctx.copy_json(table, lines.trim_end().as_bytes())
+        });
+        assert_eq!(result.unwrap() as usize, lines.len() - 1);
+        assert!(rows.iter().enumerate().all(|(x, row)| row["x"] == json!(x)) && rows.len() == 350_000);
+        assert_eq!(batches.len(), lines.len().div_ceil(4 * 1024 * 1024));
+    }
+
+    #[test]
+    fn state_that_does_not_fit_is_named() {
+        let (result, ..) = written("n", |ctx| {
+            ctx.open_stream(Stream::new("n").field(Field::of::<i64>("x")), Open::default())?;
+            ctx.set_state("n", &json!({"date": 7}))?;
+            assert_eq!(ctx.state::<Value>("other")?, None);
+            ctx.state::<u32>("n")
+        });
+        let error = result.unwrap_err();
+        assert!(error.message().starts_with("the state under `n` is not what this connector keeps there: "));
     }
 }

@@ -161,7 +161,9 @@ impl From<std::io::Error> for Error {
         let kind = match error.kind() {
             Io::NotFound => ErrorKind::Config,
             Io::PermissionDenied | Io::ReadOnlyFilesystem => ErrorKind::Denied,
-            Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge | Io::OutOfMemory => ErrorKind::LimitExceeded,
+            Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge | Io::OutOfMemory => {
+                ErrorKind::LimitExceeded
+            }
             Io::InvalidData | Io::UnexpectedEof => ErrorKind::InvalidData,
             Io::ConnectionRefused | Io::ConnectionReset | Io::ConnectionAborted | Io::TimedOut => {
                 ErrorKind::Unavailable

@@ -107,8 +107,8 @@ pub mod prelude {
     pub use crate::error::Context as _;
     pub use crate::time::{Date, DateRange, Timestamp};
     pub use crate::{
-        Bytes, Cell, Connector, Context, DataType, Decimal, Error, ErrorKind, Field, Ignored, Json, Open, Record, Result, Run,
-        RunType, Secret, Stream, Table, Wanted, WriteMode, http, select_fields,
+        Bytes, Cell, Connector, Context, DataType, Decimal, Error, ErrorKind, Field, Ignored, Json, Open,
+        Record, Result, Run, RunType, Secret, Stream, Table, Wanted, WriteMode, http, select_fields,
     };
     pub use log::{debug, error, info, trace, warn};
     pub use schemars::{self, JsonSchema};
@@ -126,7 +126,7 @@ macro_rules! export {
         #[allow(unsafe_code, reason = "the exports of a component are functions with names")]
         const _: () = {
             type Exported = $crate::__private::Exported<$connector>;
-            $crate::__private::export_bindings!(Exported with_types_in $crate::__private::bindings);
+    $crate::__private::export_bindings!(Exported with_types_in $crate::__private::bindings);
         };
         #[cfg(not(target_family = "wasm"))]
         const _: fn() -> $crate::Spec = $crate::Spec::of::<$connector>;

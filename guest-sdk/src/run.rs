@@ -41,7 +41,12 @@ struct RunConfig {
 }
 
 impl Run {
-    pub(crate) fn new(config: Option<&str>, data_mart_id: String, run_id: String, today: Date) -> Result<Self> {
+    pub(crate) fn new(
+        config: Option<&str>,
+        data_mart_id: String,
+        run_id: String,
+        today: Date,
+    ) -> Result<Self> {
         let RunConfig { kind, data } = serde_json::from_str(config.unwrap_or("{}"))
             .map_err(|error| Error::config(format!("OW_RUN_CONFIG: {error}")))?;
         Ok(Self { kind, data, data_mart_id, run_id, today })
@@ -78,7 +83,9 @@ impl Run {
             return;
         }
         for item in self.data.as_array().into_iter().flatten() {
-            if let (Some(name), Some(value)) = (item.get("configField").and_then(Value::as_str), item.get("value")) {
+            if let (Some(name), Some(value)) =
+                (item.get("configField").and_then(Value::as_str), item.get("value"))
+            {
                 parameters.insert(name.to_owned(), value.clone());
             }
         }
@@ -97,7 +104,8 @@ impl Run {
     /// An end that is missing or in the future is today.
     pub fn date_range(&self, wanted: Wanted, last: Option<Date>, lookback: u32) -> Result<DateRange> {
         let today = self.today;
-        let parameter = |error: Error, name: &str| if name.is_empty() { error } else { error.parameter(name) };
+        let parameter =
+            |error: Error, name: &str| if name.is_empty() { error } else { error.parameter(name) };
         let (start_name, end_name) = (wanted.start_parameter, wanted.end_parameter);
         let start = match (self.kind, last, wanted.start) {
             (RunType::Incremental, Some(last), _) => {
@@ -119,7 +127,8 @@ impl Run {
             (_, Some(end)) => end,
         };
         if start > today {
-            let error = Error::config(format!("the first day, {start}, is in the future (today is {today} in UTC)"));
+            let error =
+                Error::config(format!("the first day, {start}, is in the future (today is {today} in UTC)"));
             return Err(parameter(error, start_name));
         }
         if end < start {
@@ -187,7 +196,8 @@ mod tests {
     #[test]
     fn data_overrides_parameters_in_a_backfill_only() {
         for (kind, want) in [("MANUAL_BACKFILL", "new"), ("INCREMENTAL", "old")] {
-            let config = format!(r#"{{"type": "{kind}", "data": [{{"configField": "StartDate", "value": "new"}}]}}"#);
+            let config =
+                format!(r#"{{"type": "{kind}", "data": [{{"configField": "StartDate", "value": "new"}}]}}"#);
             let run = Run::new(Some(&config), String::new(), String::new(), Date::MIN).unwrap();
             let mut parameters = Map::from_iter([("StartDate".to_owned(), Value::from("old"))]);
             run.override_parameters(&mut parameters);
@@ -197,7 +207,8 @@ mod tests {
 
     #[test]
     fn an_unknown_type_is_a_configuration_error() {
-        let error = Run::new(Some(r#"{"type": "SOMETIMES"}"#), String::new(), String::new(), Date::MIN).unwrap_err();
+        let error =
+            Run::new(Some(r#"{"type": "SOMETIMES"}"#), String::new(), String::new(), Date::MIN).unwrap_err();
         assert!(error.to_string().contains("unknown variant `SOMETIMES`"), "{error}");
     }
 }

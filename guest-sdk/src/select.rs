@@ -35,7 +35,8 @@ pub fn select_fields(text: &str, parameter: &str, nodes: &[(&str, &Stream)]) -> 
     for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         any = true;
         let (node, field) = pair.split_once(char::is_whitespace).map_or((pair, ""), |(n, f)| (n, f.trim()));
-        let Some(((_, stream), chosen)) = nodes.iter().zip(&mut chosen).find(|((name, _), _)| *name == node) else {
+        let Some(((_, stream), chosen)) = nodes.iter().zip(&mut chosen).find(|((name, _), _)| *name == node)
+        else {
             let hint = did_you_mean(node, nodes.iter().map(|(name, _)| *name));
             return Err(wrong(format!("there is no node `{node}`{hint}")));
         };
@@ -50,8 +51,9 @@ pub fn select_fields(text: &str, parameter: &str, nodes: &[(&str, &Stream)]) -> 
     }
     let selection = nodes.iter().zip(chosen).filter(|(_, chosen)| !any || !chosen.is_empty()).map(
         |((node, stream), chosen)| {
-            let wanted =
-                |name: &str| !any || chosen.contains(&name) || stream.primary_key.iter().any(|key| key == name);
+            let wanted = |name: &str| {
+                !any || chosen.contains(&name) || stream.primary_key.iter().any(|key| key == name)
+            };
             let names = stream.fields.iter().map(|field| field.name.clone());
             Selection { node: (*node).to_owned(), fields: names.filter(|name| wanted(name)).collect() }
         },
@@ -70,7 +72,9 @@ pub(crate) fn did_you_mean<'a>(typed: &str, known: impl Iterator<Item = &'a str>
         Some((distance, name)) if distance <= typed.chars().count().max(3) / 3 => {
             format!("; did you mean `{name}`?")
         }
-        Some(_) => format!("; there is {}", known.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
+        Some(_) => {
+            format!("; there is {}", known.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))
+        }
         None => String::new(),
     }
 }

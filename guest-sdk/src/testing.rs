@@ -227,7 +227,7 @@ impl TestRun {
 
     /// The rows of a stream's table that are committed, as JSON objects.
     pub fn rows(&self, stream: &str) -> &[Value] {
-        self.tables.get(stream).map_or(&[], |table| &table.committed)
+        self.tables.get(stream).map_or(&[], Table::rows)
     }
 
     /// The same, as values of a type.
@@ -247,7 +247,7 @@ impl TestRun {
 
     /// The stream as it was opened last.
     pub fn stream(&self, name: &str) -> Option<&Stream> {
-        self.tables.get(name)?.stream.as_ref()
+        self.tables.get(name)?.stream()
     }
 
     /// The state that is stored after the run.
@@ -302,9 +302,19 @@ pub(crate) struct Table {
     written: usize,
     waiting: usize,
     replaced: bool,
+    /// The sizes of the batches in which rows came.
+    pub(crate) batches: Vec<usize>,
 }
 
 impl Table {
+    pub(crate) fn stream(&self) -> Option<&Stream> {
+        self.stream.as_ref()
+    }
+
+    pub(crate) fn rows(&self) -> &[Value] {
+        &self.committed
+    }
+
     pub(crate) fn open(&mut self, stream: &Stream, mode: WriteMode) {
         self.stream = Some(stream.clone());
         if mode == WriteMode::Replace && !std::mem::replace(&mut self.replaced, true) {
@@ -313,6 +323,7 @@ impl Table {
     }
 
     pub(crate) fn write(&mut self, mode: WriteMode, key: &[String], rows: Vec<Map<String, Value>>) {
+        self.batches.push(rows.len());
         self.written += rows.len();
         self.waiting += rows.len();
         for row in rows {
@@ -383,7 +394,10 @@ impl Request {
 
     /// A header's value; names have no case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// The body.

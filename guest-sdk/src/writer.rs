@@ -143,7 +143,9 @@ impl Buffer {
     fn write(&mut self, cells: &[Cell<'_>]) -> Result<()> {
         if cells.len() != self.width {
             let (have, want) = (cells.len(), self.width);
-            return Err(self.in_stream(Error::invalid_data(format!("a row has {have} values for {want} columns"))));
+            return Err(
+                self.in_stream(Error::invalid_data(format!("a row has {have} values for {want} columns")))
+            );
         }
         match self.chosen.take() {
             None => self.push(cells.iter()),

@@ -56,9 +56,15 @@ fn the_next_run_looks_back_and_merges() {
 #[test]
 fn an_error_page_is_no_data() {
     let answers = [
-        (Response::json(json!({"message": "start_date is invalid"})).with_status(400), "status 400: start_date is invalid"),
+        (
+            Response::json(json!({"message": "start_date is invalid"})).with_status(400),
+            "status 400: start_date is invalid",
+        ),
         (Response::text("<html>maintenance</html>"), "it starts <html>maintenance</html>"),
-        (Response::json(json!({"observations": [{"d": "2024-03-13", "FXUSDCAD": {"v": "n/a"}}]})), "`n/a` is not a decimal"),
+        (
+            Response::json(json!({"observations": [{"d": "2024-03-13", "FXUSDCAD": {"v": "n/a"}}]})),
+            "`n/a` is not a decimal",
+        ),
     ];
     for (answer, message) in answers {
         let mut answer = Some(answer);

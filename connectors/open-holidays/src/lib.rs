@@ -184,7 +184,11 @@ impl Connector for OpenHolidays {
             }
             ctx.set_state(STREAM, &Imported { date: chunk.end })?;
             ctx.commit()?;
-            ctx.progress((chunk.end - range.start + 1).unsigned_abs().into(), range.len().unsigned_abs() as u64, "days");
+            ctx.progress(
+                (chunk.end - range.start + 1).unsigned_abs().into(),
+                range.len().unsigned_abs() as u64,
+                "days",
+            );
         }
         Ok(())
     }

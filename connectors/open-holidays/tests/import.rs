@@ -1,5 +1,7 @@
 //! The connector against answers in the shape of the API's.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use open_holidays::OpenHolidays;
 use ow_connector::ErrorKind;
 use ow_connector::testing::{Request, Response, TestHost, spec};
@@ -17,7 +19,8 @@ fn api(request: &Request) -> Response {
     assert_eq!((request.method(), request.path()), ("GET", "/PublicHolidays"));
     let (from, to) = (request.query("validFrom").unwrap(), request.query("validTo").unwrap());
     let between = |holiday: &Value| {
-        holiday["endDate"].as_str().unwrap() >= from.as_str() && holiday["startDate"].as_str().unwrap() <= to.as_str()
+        holiday["endDate"].as_str().unwrap() >= from.as_str()
+            && holiday["startDate"].as_str().unwrap() <= to.as_str()
     };
     Response::json(austria().into_iter().filter(between).collect())
 }
@@ -88,10 +91,12 @@ fn a_backfill_takes_its_range_and_leaves_the_state() {
 #[test]
 fn long_ranges_are_asked_for_in_parts() {
     let config = json!({"StartDate": "2022-01-01"});
-    let run = host().now("2026-12-31T23:59:59Z").config(config).run_type("FULL_REFRESH").run::<OpenHolidays>();
+    let run =
+        host().now("2026-12-31T23:59:59Z").config(config).run_type("FULL_REFRESH").run::<OpenHolidays>();
     run.assert_ok();
     assert_eq!(asked(&run), ["2022-01-01 to 2024-12-30", "2024-12-31 to 2026-12-31"]);
-    let want = austria().iter().filter(|holiday| holiday["endDate"].as_str().unwrap() <= "2026-12-31").count();
+    let want =
+        austria().iter().filter(|holiday| holiday["endDate"].as_str().unwrap() <= "2026-12-31").count();
     assert_eq!((run.rows(TABLE).len(), run.written(TABLE)), (want, want));
 }
 
@@ -100,10 +105,7 @@ fn keeps_the_state_when_the_api_fails() {
     let run = host().http(|_| Response::status(500).body("down")).run::<OpenHolidays>();
     let error = run.error().unwrap();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    assert_eq!(
-        error.message(),
-        "GET https://openholidaysapi.org/PublicHolidays: status 500: down"
-    );
+    assert_eq!(error.message(), "GET https://openholidaysapi.org/PublicHolidays: status 500: down");
     assert_eq!((run.requests().len(), run.state(TABLE)), (5, None));
 }
 
@@ -122,12 +124,13 @@ fn survives_a_bad_moment() {
 #[test]
 fn names_fall_back() {
     let answer = |_: &Request| {
-        let holiday = |id: &str, names: Value| {
-            json!({"id": id, "startDate": "2024-05-01", "endDate": "2024-05-02", "name": names})
-        };
+        let holiday = |id: &str, names: Value| json!({"id": id, "startDate": "2024-05-01", "endDate": "2024-05-02", "name": names});
         Response::json(json!([
             holiday("wanted", json!([{"language": "EN", "text": "Day"}, {"language": "de", "text": "Tag"}])),
-            holiday("english", json!([{"language": "FR", "text": "Jour"}, {"language": "EN", "text": "Day"}])),
+            holiday(
+                "english",
+                json!([{"language": "FR", "text": "Jour"}, {"language": "EN", "text": "Day"}])
+            ),
             holiday("first", json!([{"language": "FR", "text": "Jour"}])),
             holiday("none", json!([])),
         ]))
@@ -151,7 +154,10 @@ fn imports_the_chosen_columns() {
 #[test]
 fn says_what_is_wrong_with_the_configuration() {
     for (config, message) in [
-        (json!({"Fields": "publicHolidays nam"}), "`publicHolidays` has no field `nam`; did you mean `name`?"),
+        (
+            json!({"Fields": "publicHolidays nam"}),
+            "`publicHolidays` has no field `nam`; did you mean `name`?",
+        ),
         (json!({"Fields": "holidays id"}), "there is no node `holidays`; there is `publicHolidays`"),
         (json!({"Country": "AT"}), "there is no parameter `Country`"),
         (json!({"StartDate": "01.05.2024"}), "`StartDate`: `01.05.2024` is not a date (YYYY-MM-DD)"),

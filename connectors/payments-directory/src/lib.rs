@@ -173,7 +173,8 @@ fn read(
     if known == Some(&fingerprint) {
         return Ok(None);
     }
-    let text = String::from_utf8(bytes).map_err(|_| Error::invalid_data(format!("{name}: it is not UTF-8")))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| Error::invalid_data(format!("{name}: it is not UTF-8")))?;
     let payments = parse(&text).context(name)?;
     for (payment, raw) in &payments {
         ctx.write(&Payment {
@@ -193,9 +194,9 @@ fn read(
 
 /// Tells one content from another (FNV-1a, 64 bits, beside the length).
 fn fingerprint(bytes: &[u8]) -> String {
-    let hash = bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3));
+    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+    });
     format!("{}-{hash:016x}", bytes.len())
 }
 

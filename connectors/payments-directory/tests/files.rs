@@ -1,5 +1,7 @@
 //! The connector against folders of files.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use std::fs;
 use std::path::Path;
 

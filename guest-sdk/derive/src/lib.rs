@@ -125,7 +125,9 @@ fn stream_options(input: &DeriveInput) -> Result<StreamOptions> {
 fn names(value: Expr) -> Result<Vec<LitStr>> {
     match value {
         Expr::Lit(ExprLit { lit: Lit::Str(name), .. }) => Ok(vec![name]),
-        Expr::Array(list) => list.elems.into_iter().map(names).collect::<Result<Vec<_>>>().map(|all| all.concat()),
+        Expr::Array(list) => {
+            list.elems.into_iter().map(names).collect::<Result<Vec<_>>>().map(|all| all.concat())
+        }
         other => Err(Error::new(other.span(), "expected a name or a list of names")),
     }
 }
@@ -153,12 +155,13 @@ fn column_name(field: &syn::Field) -> Result<String> {
 
 /// `.describe("…")` of the doc comment, where there is one.
 fn description(attributes: &[Attribute]) -> Option<Tokens> {
-    let lines = attributes.iter().filter(|attribute| attribute.path().is_ident("doc")).filter_map(|attribute| {
-        match &attribute.meta.require_name_value().ok()?.value {
-            Expr::Lit(ExprLit { lit: Lit::Str(line), .. }) => Some(line.value().trim().to_owned()),
-            _ => None,
-        }
-    });
+    let lines =
+        attributes.iter().filter(|attribute| attribute.path().is_ident("doc")).filter_map(|attribute| {
+            match &attribute.meta.require_name_value().ok()?.value {
+                Expr::Lit(ExprLit { lit: Lit::Str(line), .. }) => Some(line.value().trim().to_owned()),
+                _ => None,
+            }
+        });
     let text = lines.collect::<Vec<_>>().join(" ").trim().to_owned();
     (!text.is_empty()).then(|| quote! { .describe(#text) })
 }

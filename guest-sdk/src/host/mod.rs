@@ -15,7 +15,9 @@ use wasm as imp;
 use std::io::Read;
 use std::time::Duration;
 
-pub(crate) use imp::{Writer, cancelled, commit, log, now, open, progress, scratch, send, sleep, state, set_state, variable};
+pub(crate) use imp::{
+    Writer, cancelled, commit, log, now, open, progress, scratch, send, set_state, sleep, state, variable,
+};
 
 /// One column of a batch, borrowed from the encoder.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +55,6 @@ pub(crate) struct Outgoing<'a> {
 
 /// How long each step of a request may take.
 #[derive(Debug, Clone, Copy)]
-#[cfg_attr(not(target_family = "wasm"), expect(dead_code, reason = "the fake answers at once"))]
 pub(crate) struct Timeouts {
     pub(crate) connect: Duration,
     pub(crate) first_byte: Duration,

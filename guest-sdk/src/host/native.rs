@@ -208,7 +208,9 @@ impl Writer {
 
     fn row(&self, row: usize, columns: &[ColumnView<'_>]) -> Option<Map<String, Value>> {
         let fields = self.0.fields.iter().zip(columns);
-        fields.map(|(field, column)| Some((field.name.clone(), cell(field.data_type, column, row)?))).collect()
+        fields
+            .map(|(field, column)| Some((field.name.clone(), cell(field.data_type, column, row)?)))
+            .collect()
     }
 }
 
@@ -257,5 +259,9 @@ pub(crate) fn send(request: &Outgoing<'_>) -> Result<Incoming, SendFailure> {
     let answer = handler.0(&request);
     with(|fake| fake.handler = Some(handler));
     let response = answer.0?;
-    Ok(Incoming { status: response.status, headers: response.headers, body: Box::new(Cursor::new(response.body)) })
+    Ok(Incoming {
+        status: response.status,
+        headers: response.headers,
+        body: Box::new(Cursor::new(response.body)),
+    })
 }

@@ -219,7 +219,8 @@ pub(crate) fn send(request: &Outgoing<'_>) -> Result<Incoming, SendFailure> {
 /// Waits until something happens, and asks now and then whether to go on.
 fn wait(pollable: &poll::Pollable) -> Result<()> {
     while !pollable.ready() {
-        let timer = monotonic_clock::subscribe_duration(u64::try_from(ATTENTION.as_nanos()).unwrap_or(u64::MAX));
+        let timer =
+            monotonic_clock::subscribe_duration(u64::try_from(ATTENTION.as_nanos()).unwrap_or(u64::MAX));
         poll::poll(&[pollable, &timer]);
         if report::cancelled() {
             return Err(Error::cancelled());
@@ -266,7 +267,14 @@ fn receive(future: &http::FutureIncomingResponse, request: &Outgoing<'_>) -> Res
     let body = response.consume().map_err(|()| bug("the response's body was taken twice"))?;
     let stream = body.stream().map_err(|()| bug("the response's body was opened twice"))?;
     let ready = stream.subscribe();
-    let body = IncomingBody { ready, stream, _body: body, authority: request.authority.to_owned(), left: Vec::new(), at: 0 };
+    let body = IncomingBody {
+        ready,
+        stream,
+        _body: body,
+        authority: request.authority.to_owned(),
+        left: Vec::new(),
+        at: 0,
+    };
     Ok(Incoming { status: response.status(), headers, body: Box::new(body) })
 }
 
@@ -342,7 +350,8 @@ fn failure(code: &http::ErrorCode, request: &Outgoing<'_>) -> SendFailure {
 fn error_of(code: &http::ErrorCode, authority: &str) -> (Error, bool) {
     use http::ErrorCode as Code;
     let unavailable = |what: &str| (Error::unavailable(format!("{authority}: {what}")), true);
-    let too_large = |what: &str| (Error::limit_exceeded(format!("{authority}: {what} is larger than allowed")), false);
+    let too_large =
+        |what: &str| (Error::limit_exceeded(format!("{authority}: {what} is larger than allowed")), false);
     match code {
         Code::HttpRequestDenied => {
             (Error::denied(format!("the request to {authority} was not granted by the operator")), false)
@@ -363,11 +372,13 @@ fn error_of(code: &http::ErrorCode, authority: &str) -> (Error, bool) {
             (Error::unavailable(format!("{authority}: its certificate is not trusted")), false)
         }
         Code::HttpRequestBodySize(_) => too_large("the request's body"),
-        Code::HttpRequestHeaderSectionSize(_) | Code::HttpRequestHeaderSize(_) | Code::HttpRequestUriTooLong => {
-            too_large("the request's head")
-        }
+        Code::HttpRequestHeaderSectionSize(_)
+        | Code::HttpRequestHeaderSize(_)
+        | Code::HttpRequestUriTooLong => too_large("the request's head"),
         Code::HttpResponseBodySize(_) => too_large("the answer"),
-        Code::HttpResponseHeaderSectionSize(_) | Code::HttpResponseHeaderSize(_) => too_large("the answer's head"),
+        Code::HttpResponseHeaderSectionSize(_) | Code::HttpResponseHeaderSize(_) => {
+            too_large("the answer's head")
+        }
         Code::HttpRequestMethodInvalid | Code::HttpRequestUriInvalid | Code::HttpRequestLengthRequired => {
             (Error::internal(format!("{authority}: the request is invalid ({code})")), false)
         }

@@ -280,14 +280,18 @@ impl Request {
             };
             let followed = matches!(self.method.as_str(), "GET" | "HEAD")
                 && matches!(response.status, 301 | 302 | 303 | 307 | 308);
-            let Some(location) = response.header("location").filter(|_| followed) else { return Ok(response) };
+            let Some(location) = response.header("location").filter(|_| followed) else {
+                return Ok(response);
+            };
             let next = response.url.join(location).map_err(final_failure)?;
             if response.url.https && !next.https {
                 let error = Error::invalid_data(format!("it redirects to {next}, which is not encrypted"));
                 return Err(final_failure(error));
             }
             if !next.same_origin(&response.url) {
-                headers.retain(|(name, _)| PORTABLE_HEADERS.iter().any(|known| name.eq_ignore_ascii_case(known)));
+                headers.retain(|(name, _)| {
+                    PORTABLE_HEADERS.iter().any(|known| name.eq_ignore_ascii_case(known))
+                });
             }
             url = next;
         }
@@ -319,7 +323,10 @@ impl Response {
 
     /// A header's first value; names have no case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// All headers.
@@ -347,7 +354,8 @@ impl Response {
         let _ = (&mut self.body).take(ERROR_BODY).read_to_end(&mut body);
         let said = excerpt(&body);
         let colon = if said.is_empty() { "" } else { ": " };
-        let error = Error::new(kind, format!("{} {}: status {}{colon}{said}", self.method, self.url, self.status));
+        let error =
+            Error::new(kind, format!("{} {}: status {}{colon}{said}", self.method, self.url, self.status));
         Err(match self.retry_after() {
             Some(wait) => error.retry_after(wait),
             None => error,
@@ -381,7 +389,9 @@ impl Response {
         let bytes = self.bytes(BODY_LIMIT)?;
         serde_json::from_slice(&bytes).map_err(|error| {
             let start = excerpt(bytes.get(..EXCERPT).unwrap_or(&bytes));
-            Error::invalid_data(format!("{place}: the answer is not what was expected: {error}; it starts {start}"))
+            Error::invalid_data(format!(
+                "{place}: the answer is not what was expected: {error}; it starts {start}"
+            ))
         })
     }
 
@@ -401,11 +411,19 @@ impl Read for Response {
 /// words.
 fn excerpt(body: &[u8]) -> String {
     const PLACES: [&str; 9] = [
-        "/error/message", "/message", "/errorMessage", "/error_message", "/errors/0/message", "/error_description",
-        "/detail", "/title", "/error",
+        "/error/message",
+        "/message",
+        "/errorMessage",
+        "/error_message",
+        "/errors/0/message",
+        "/error_description",
+        "/detail",
+        "/title",
+        "/error",
     ];
     let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-    let message = json.as_ref().and_then(|json| PLACES.iter().find_map(|place| json.pointer(place)?.as_str()));
+    let message =
+        json.as_ref().and_then(|json| PLACES.iter().find_map(|place| json.pointer(place)?.as_str()));
     let text = message.map_or_else(|| String::from_utf8_lossy(body), Into::into);
     let mut words = String::new();
     for word in text.split_whitespace() {

@@ -106,8 +106,10 @@ mod tests {
     #[test]
     fn waits_grow_up_to_a_bound() {
         let retry = Retry { attempts: 10, ..Retry::default() };
-        let most: Vec<u128> =
-            (1..=10).filter_map(|attempt| retry.wait(attempt, None, 1.0)).map(|wait| wait.as_millis()).collect();
+        let most: Vec<u128> = (1..=10)
+            .filter_map(|attempt| retry.wait(attempt, None, 1.0))
+            .map(|wait| wait.as_millis())
+            .collect();
         assert_eq!(most, [500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]);
         assert_eq!(retry.wait(3, None, 0.0), Some(Duration::ZERO));
         assert_eq!(Retry::never().wait(1, None, 1.0), None);

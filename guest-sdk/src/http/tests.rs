@@ -46,7 +46,8 @@ fn gives_up_in_the_end_and_says_why() {
 
 #[test]
 fn a_long_retry_after_ends_the_request() {
-    let answer = |_, _: &Sent| Answer::status(429).header("retry-after", "3600").body(r#"{"message": "slow\n down"}"#);
+    let answer =
+        |_, _: &Sent| Answer::status(429).header("retry-after", "3600").body(r#"{"message": "slow\n down"}"#);
     let (result, fake) = answered(answer, |http| http.get("https://h/p").send());
     let error = result.unwrap_err();
     assert_eq!((error.kind(), error.wait()), (ErrorKind::RateLimited, Some(Duration::from_secs(3600))));
@@ -149,9 +150,10 @@ fn bodies_and_credentials() {
 
 #[test]
 fn answers_are_read_in_many_ways() {
-    let (result, _) = answered(|_, _| Answer::text("a\nb\n"), |http| {
-        http.get("https://h/").send()?.lines().collect::<Result<Vec<_>>>()
-    });
+    let (result, _) = answered(
+        |_, _| Answer::text("a\nb\n"),
+        |http| http.get("https://h/").send()?.lines().collect::<Result<Vec<_>>>(),
+    );
     assert_eq!(result.unwrap(), ["a", "b"]);
     let (result, _) = answered(|_, _| Answer::text("12345"), |http| http.get("https://h/").send()?.bytes(4));
     assert_eq!(result.unwrap_err().kind(), ErrorKind::LimitExceeded);

@@ -19,7 +19,8 @@ pub(crate) struct Url {
 impl Url {
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let wrong = |what: &str| Error::config(format!("`{}` is no URL to ask: {what}", without_query(text)));
-        let (scheme, rest) = text.trim().split_once("://").ok_or_else(|| wrong("it does not start with `https://`"))?;
+        let (scheme, rest) =
+            text.trim().split_once("://").ok_or_else(|| wrong("it does not start with `https://`"))?;
         let https = match scheme.to_ascii_lowercase().as_str() {
             "https" => true,
             "http" => false,
@@ -194,7 +195,15 @@ mod tests {
         ] {
             assert_eq!(parsed(text), want);
         }
-        for text in ["", "example.com", "ftp://example.com", "https://", "https://:80/", "https://a b/", "https://ü.de/"] {
+        for text in [
+            "",
+            "example.com",
+            "ftp://example.com",
+            "https://",
+            "https://:80/",
+            "https://a b/",
+            "https://ü.de/",
+        ] {
             assert!(Url::parse(text).is_err(), "{text}");
         }
         assert!(Url::parse("https://user:secret@host/").unwrap_err().message().contains("credentials"));
@@ -212,7 +221,9 @@ mod tests {
             ("?z", "https://h/a/b?z"),
             ("x:y", ""),
         ] {
-            let got = base.join(location).map(|url| format!("{}://{}{}", url.scheme(), url.authority, url.path_and_query()));
+            let got = base
+                .join(location)
+                .map(|url| format!("{}://{}{}", url.scheme(), url.authority, url.path_and_query()));
             assert_eq!(got.unwrap_or_default(), want, "{location}");
         }
     }

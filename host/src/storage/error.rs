@@ -2,7 +2,7 @@
 
 /// A failure of a storage: lower case, names the table, the column and what to
 /// change.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
     /// Another run has the data mart.

@@ -11,6 +11,7 @@ use arrow_array::RecordBatch;
 
 pub mod discard;
 pub mod error;
+pub mod registry;
 pub mod schema;
 pub mod sqlite;
 pub mod worker;
@@ -87,5 +88,10 @@ pub trait Storage: Send {
 
     /// Ends the run: commits what is left or drops it, swaps replaced tables
     /// in, writes the load-history row and releases the claim.
-    fn finish(&mut self, outcome: Outcome, changes: &StateChanges, error: Option<&str>) -> Result<(), StorageError>;
+    fn finish(
+        &mut self,
+        outcome: Outcome,
+        changes: &StateChanges,
+        error: Option<&str>,
+    ) -> Result<(), StorageError>;
 }

@@ -1,0 +1,90 @@
+use serde_json::json;
+
+use super::*;
+
+fn params(value: Value) -> Map<String, Value> {
+    value.as_object().unwrap().clone()
+}
+
+fn run() -> RunInfo {
+    RunInfo {
+        data_mart_id: "dm".into(),
+        run_id: "r".into(),
+        run_type: "INCREMENTAL".into(),
+        connector: "c 1.0.0".into(),
+        full_refresh: false,
+        keep_state: false,
+    }
+}
+
+#[test]
+fn names_and_aliases_are_known() {
+    for (name, expected) in [("Sqlite", "Sqlite"), ("SQLITE", "Sqlite"), ("Discard", "Discard")] {
+        assert_eq!(canonical_name(name).unwrap(), expected);
+    }
+    let message = |name| canonical_name(name).unwrap_err().to_string();
+    assert_eq!(
+        message("sqlit"),
+        "there is no storage `sqlit`; did you mean `Sqlite`? (there are Sqlite, Discard)"
+    );
+    assert_eq!(message("Postgres"), "there is no storage `Postgres` (there are Sqlite, Discard)");
+    assert_eq!(
+        message("GoogelBigQuery"),
+        "there is no storage `GoogelBigQuery`; did you mean `GoogleBigQuery`? (there are Sqlite, Discard)"
+    );
+    for name in ["GOOGLE_BIGQUERY", "GoogleBigQuery"] {
+        assert_eq!(
+            message(name),
+            "this version cannot write to GoogleBigQuery yet; use one of Sqlite, Discard"
+        );
+    }
+    for name in ["AWS_ATHENA", "SNOWFLAKE", "AWS_REDSHIFT", "DATABRICKS", "LOCAL_FILES"] {
+        assert!(message(name).contains("yet"), "{name}");
+    }
+}
+
+#[test]
+fn every_problem_of_the_parameters_is_told() {
+    let problems = validate("SQLITE", &params(json!({ "Pfad": "x", "path": "y", "TablePrefix": ["a"] })));
+    let messages: Vec<_> = problems.iter().map(|(_, message)| message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [
+            "storage Sqlite has no parameter `Pfad`",
+            "`TablePrefix` has to be text",
+            "storage Sqlite has no parameter `path`; did you mean `Path`?",
+            "storage Sqlite needs parameter `Path`",
+        ]
+    );
+    assert_eq!(problems[2].0.as_deref(), Some("path"));
+    let problems = validate("Sqlite", &params(json!({ "Path": "", "TablePrefix": "_OW_x" })));
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(validate("Sqlite", &params(json!({ "Path": 5, "TablePrefix": 2024 }))).is_empty());
+    assert_eq!(validate("Discard", &params(json!({ "Path": "x" }))).len(), 1);
+    assert_eq!(validate("Nowhere", &Map::new()).len(), 1);
+}
+
+#[test]
+fn schemas_refuse_what_is_unknown() {
+    let schema = parameters_schema("Sqlite").unwrap();
+    assert_eq!(schema["additionalProperties"], json!(false));
+    assert_eq!(schema["required"], json!(["Path"]));
+    assert!(schema["properties"]["TablePrefix"]["description"].is_string());
+    assert_eq!(parameters_schema("Discard").unwrap()["additionalProperties"], json!(false));
+}
+
+#[test]
+fn storages_are_opened_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let given = params(json!({ "Path": "sub.db", "TablePrefix": 7 }));
+    let (mut storage, description) = open("SQLITE", &given, folder.path(), &run()).unwrap();
+    assert_eq!(description, "Sqlite (sub.db)");
+    let changes = BTreeMap::from([("k".to_owned(), Some("1".to_owned()))]);
+    storage.finish(crate::storage::Outcome::Succeeded, &changes, None).unwrap();
+    assert!(folder.path().join("sub.db").exists());
+    assert_eq!(read_state("Sqlite", &given, folder.path(), "dm").unwrap().len(), 1);
+    let (_, description) = open("Discard", &Map::new(), folder.path(), &run()).unwrap();
+    assert_eq!(description, "Discard");
+    let error = open("Sqlite", &Map::new(), folder.path(), &run()).err().unwrap();
+    assert!(matches!(error, StorageError::Config { parameter: Some(name), .. } if name == "Path"));
+}
