@@ -60,6 +60,10 @@ pub fn documents() -> Vec<Document> {
     let entries = fs::read_dir(root().join("docs")).unwrap();
     let pages = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
     names.extend(pages.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}")));
+    let connectors = fs::read_dir(root().join("connectors")).unwrap();
+    let connectors = connectors.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    names.extend(connectors.map(|name| format!("connectors/{name}/README.md")));
+    names.retain(|name| root().join(name).exists());
     names.sort();
     names.iter().map(|name| Document::read(name)).collect()
 }
