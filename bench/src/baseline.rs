@@ -70,7 +70,16 @@ pub(crate) fn sqlite_upsert(path: &Path, rows: u64) -> Result<f64> {
     for id in 0..rows as i64 {
         let e = event(id);
         insert.execute(rusqlite::params![
-            e.id, e.day, e.at, e.campaign, e.country, e.clicks, e.impressions, e.spend, e.active, e.note
+            e.id,
+            e.day,
+            e.at,
+            e.campaign,
+            e.country,
+            e.clicks,
+            e.impressions,
+            e.spend,
+            e.active,
+            e.note
         ])?;
     }
     drop(insert);

@@ -45,7 +45,16 @@ struct Bench {
 impl Bench {
     fn prepare() -> Result<Self> {
         let target = target_folder()?;
-        cargo(&["build", "--locked", "--target", "wasm32-wasip2", "--profile", "guest", "-p", "bench-guest"])?;
+        cargo(&[
+            "build",
+            "--locked",
+            "--target",
+            "wasm32-wasip2",
+            "--profile",
+            "guest",
+            "-p",
+            "bench-guest",
+        ])?;
         let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
         cargo(&["build", "--locked", "--profile", profile, "-p", "ow-host"])?;
         let host = target.join(if profile == "dev" { "debug" } else { profile }).join("ow-host");
@@ -76,7 +85,8 @@ impl Bench {
 
     /// Rows generated in the guest, into nothing and into SQLite.
     fn rows(&self) -> Result<()> {
-        let discard = best(TRIES, || Ok(self.run(json!({"Rows": ROWS}), json!({"name": "Discard", "config": {}}))?.1))?;
+        let discard =
+            best(TRIES, || Ok(self.run(json!({"Rows": ROWS}), json!({"name": "Discard", "config": {}}))?.1))?;
         let make = best(TRIES, || Ok(baseline::make_rows(ROWS)))?;
         line("rows, guest to nothing (native: make them)", ROWS, discard, make, "M rows/s", 1e6);
 
@@ -105,7 +115,8 @@ impl Bench {
     /// A cached component that does nothing.
     fn start(&self) -> Result<()> {
         let config = self.folder.path().join("nothing.json");
-        let text = json!({"name": "n", "source": {"config": {}}, "storage": {"name": "Discard", "config": {}}});
+        let text =
+            json!({"name": "n", "source": {"config": {}}, "storage": {"name": "Discard", "config": {}}});
         std::fs::write(&config, text.to_string())?;
         let run = || {
             let mut command = Command::new(&self.host);
@@ -128,7 +139,11 @@ impl Bench {
     /// Memory of the process, with ten times the rows.
     fn memory(&self) -> Result<()> {
         for rows in [ROWS, 10 * ROWS] {
-            let output = Command::new(std::env::current_exe()?).arg("memory").arg(rows.to_string()).arg(&self.component).output()?;
+            let output = Command::new(std::env::current_exe()?)
+                .arg("memory")
+                .arg(rows.to_string())
+                .arg(&self.component)
+                .output()?;
             ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             print!("{}", String::from_utf8_lossy(&output.stdout));
         }
@@ -164,7 +179,12 @@ fn memory_child() -> Result<()> {
 
 fn line(what: &str, units: u64, ours: f64, baseline: f64, unit: &str, scale: f64) {
     let rate = |seconds: f64| units as f64 / seconds / scale;
-    println!("{what:<46} {:>6.2} {unit} {:>7.2} {unit} {:>9.2}x", rate(ours), rate(baseline), ours / baseline);
+    println!(
+        "{what:<46} {:>6.2} {unit} {:>7.2} {unit} {:>9.2}x",
+        rate(ours),
+        rate(baseline),
+        ours / baseline
+    );
 }
 
 fn cargo(args: &[&str]) -> Result<()> {

@@ -55,7 +55,8 @@ pub(crate) fn spawn_times(times: usize, command: impl Fn() -> Command) -> Result
 fn children_cpu() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
+    let ticks =
+        |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
     // Fields 16 and 17 of proc(5), cutime and cstime; the first two are gone.
     (ticks(13) + ticks(14)) / rustix::param::clock_ticks_per_second() as f64
 }

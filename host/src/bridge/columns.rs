@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use arrow_array::builder::Decimal128Builder;
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch, RecordBatchOptions,
-    StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Float64Array, Int64Array, RecordBatch,
+    RecordBatchOptions, StringArray, TimestampMicrosecondArray,
 };
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 
@@ -18,7 +18,11 @@ use crate::report::text::{cut, plain};
 use crate::storage::{DataType, Field, TableSchema};
 
 /// The record batch of a guest's columns.
-pub(super) fn record_batch(table: &TableSchema, rows: u32, columns: Vec<Column>) -> Result<RecordBatch, Error> {
+pub(super) fn record_batch(
+    table: &TableSchema,
+    rows: u32,
+    columns: Vec<Column>,
+) -> Result<RecordBatch, Error> {
     if columns.len() != table.fields.len() {
         return Err(invalid(format!(
             "a batch of the stream '{}' has {} columns, but the stream has {} fields",
@@ -29,8 +33,9 @@ pub(super) fn record_batch(table: &TableSchema, rows: u32, columns: Vec<Column>)
     }
     let rows = usize::try_from(rows).unwrap_or(usize::MAX);
     let arrays = table.fields.iter().zip(columns).map(|(field, column)| {
-        array(field, rows, column)
-            .map_err(|why| invalid(format!("the column '{}' of the stream '{}' {why}", field.name, table.name)))
+        array(field, rows, column).map_err(|why| {
+            invalid(format!("the column '{}' of the stream '{}' {why}", field.name, table.name))
+        })
     });
     let arrays = arrays.collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
@@ -69,7 +74,9 @@ fn array(field: &Field, rows: usize, column: Column) -> Result<ArrayRef, String>
         }
         (ColumnValues::Binaries(values), DataType::Bytes) => {
             let (offsets, data) = offsets(values, rows)?;
-            BinaryArray::try_new(offsets, data, nulls).map(|array| Arc::new(array) as ArrayRef).map_err(|e| e.to_string())
+            BinaryArray::try_new(offsets, data, nulls)
+                .map(|array| Arc::new(array) as ArrayRef)
+                .map_err(|e| e.to_string())
         }
         (ColumnValues::Texts(values), DataType::Text) => Ok(Arc::new(texts(values, rows, nulls)?)),
         (ColumnValues::Texts(values), DataType::Json) => {
@@ -118,9 +125,13 @@ fn in_range<T: PartialOrd + Copy + std::fmt::Display>(
     range: &std::ops::RangeInclusive<T>,
     unit: &str,
 ) -> Result<(), String> {
-    let outside = |(row, value): &(usize, &T)| !range.contains(*value) && nulls.is_none_or(|nulls| nulls.is_valid(*row));
+    let outside = |(row, value): &(usize, &T)| {
+        !range.contains(*value) && nulls.is_none_or(|nulls| nulls.is_valid(*row))
+    };
     match values.iter().enumerate().find(outside) {
-        Some((row, value)) => Err(format!("holds the {unit} {value} in row {row}, which is outside the years 1 to 9999")),
+        Some((row, value)) => {
+            Err(format!("holds the {unit} {value} in row {row}, which is outside the years 1 to 9999"))
+        }
         None => Ok(()),
     }
 }
@@ -154,7 +165,9 @@ fn texts(values: VarValues, rows: usize, nulls: Option<NullBuffer>) -> Result<St
     StringArray::try_new(offsets.clone(), data.clone(), nulls).map_err(|error| {
         let bad = offsets.windows(2).position(|pair| {
             let value = match pair {
-                [start, end] => data.get(usize::try_from(*start).unwrap_or(0)..usize::try_from(*end).unwrap_or(0)),
+                [start, end] => {
+                    data.get(usize::try_from(*start).unwrap_or(0)..usize::try_from(*end).unwrap_or(0))
+                }
                 _ => None,
             };
             value.is_none_or(|value| std::str::from_utf8(value).is_err())
@@ -171,13 +184,17 @@ fn decimals(texts: &StringArray, precision: u8, scale: u8) -> Result<ArrayRef, S
     for (row, text) in texts.iter().enumerate() {
         let value = text.map(|text| {
             parse_decimal(text, precision, scale).ok_or_else(|| {
-                format!("holds '{}' in row {row}, which is no decimal({precision}, {scale})", plain(cut(text, 60)))
+                format!(
+                    "holds '{}' in row {row}, which is no decimal({precision}, {scale})",
+                    plain(cut(text, 60))
+                )
             })
         });
         builder.append_option(value.transpose()?);
     }
     let scale = i8::try_from(scale).unwrap_or(i8::MAX);
-    let array = builder.finish().with_precision_and_scale(precision, scale).map_err(|error| error.to_string())?;
+    let array =
+        builder.finish().with_precision_and_scale(precision, scale).map_err(|error| error.to_string())?;
     Ok(Arc::new(array))
 }
 
@@ -199,7 +216,12 @@ mod tests {
         }
     }
 
-    fn batch(ty: DataType, rows: u32, validity: Option<Vec<u8>>, values: ColumnValues) -> Result<RecordBatch, String> {
+    fn batch(
+        ty: DataType,
+        rows: u32,
+        validity: Option<Vec<u8>>,
+        values: ColumnValues,
+    ) -> Result<RecordBatch, String> {
         record_batch(&table(ty, true), rows, vec![Column { validity, values }]).map_err(|error| error.message)
     }
 
@@ -214,12 +236,15 @@ mod tests {
 
     #[test]
     fn sound_columns_become_arrays() {
-        let rows = batch(DataType::Int64, 2, Some(vec![0b10]), ColumnValues::Int64s(vec![7, i64::MAX])).unwrap();
+        let rows =
+            batch(DataType::Int64, 2, Some(vec![0b10]), ColumnValues::Int64s(vec![7, i64::MAX])).unwrap();
         let column = rows.column(0).as_primitive::<arrow_array::types::Int64Type>();
         assert!(column.is_null(0));
         assert_eq!(column.value(1), i64::MAX);
 
-        let rows = batch(DataType::Text, 3, None, ColumnValues::Texts(var(&[b"", "\u{1f600}".as_bytes(), b"x"]))).unwrap();
+        let rows =
+            batch(DataType::Text, 3, None, ColumnValues::Texts(var(&[b"", "\u{1f600}".as_bytes(), b"x"])))
+                .unwrap();
         assert_eq!(rows.column(0).as_string::<i32>().value(1), "\u{1f600}");
 
         let rows = batch(DataType::Decimal(5, 2), 1, None, ColumnValues::Texts(var(&[b"-12.5"]))).unwrap();
@@ -248,7 +273,11 @@ mod tests {
         insta::assert_snapshot!(say(batch(DataType::Text, 2, None, ColumnValues::Texts(var(&[b"ok", b"\xff"])))), @"the column 'c' of the stream 's' holds text that is not UTF-8 in row 1");
         insta::assert_snapshot!(say(batch(DataType::Json, 2, None, ColumnValues::Texts(var(&[b"{}", b"{"])))), @"the column 'c' of the stream 's' holds no JSON in row 1: EOF while parsing an object at line 1 column 1");
         insta::assert_snapshot!(say(batch(DataType::Decimal(3, 1), 1, None, ColumnValues::Texts(var(&[b"1.25"])))), @"the column 'c' of the stream 's' holds '1.25' in row 0, which is no decimal(3, 1)");
-        let required = record_batch(&table(DataType::Int64, false), 2, vec![Column { validity: Some(vec![0b01]), values: ColumnValues::Int64s(vec![1, 2]) }]);
+        let required = record_batch(
+            &table(DataType::Int64, false),
+            2,
+            vec![Column { validity: Some(vec![0b01]), values: ColumnValues::Int64s(vec![1, 2]) }],
+        );
         insta::assert_snapshot!(required.unwrap_err().message, @"the column 'c' of the stream 's' is null in row 1, but the field is not nullable");
         insta::assert_snapshot!(record_batch(&table(DataType::Int64, true), 0, vec![]).unwrap_err().message, @"a batch of the stream 's' has 0 columns, but the stream has 1 fields");
     }
@@ -257,7 +286,8 @@ mod tests {
     fn hostile_offsets_are_refused() {
         let say = |offsets: Vec<u32>, data: &[u8]| {
             let rows = u32::try_from(offsets.len().max(1) - 1).unwrap();
-            batch(DataType::Text, rows, None, ColumnValues::Texts(VarValues { offsets, data: data.to_vec() })).unwrap_err()
+            batch(DataType::Text, rows, None, ColumnValues::Texts(VarValues { offsets, data: data.to_vec() }))
+                .unwrap_err()
         };
         insta::assert_snapshot!(say(vec![], b""), @"the column 'c' of the stream 's' has 0 offsets, but 0 rows need 1");
         insta::assert_snapshot!(say(vec![1, 1], b"a"), @"the column 'c' of the stream 's' has offsets that do not start at 0");

@@ -10,8 +10,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow_array::builder::{
-    BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder, StringBuilder,
-    TimestampMicrosecondBuilder,
+    BinaryBuilder, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder,
+    StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::Schema;
@@ -40,10 +40,17 @@ pub(super) fn record_batches(
         }
         rows = rows.saturating_add(1);
         if rows > max_rows {
-            return Err(limit("batch_rows", format!("a batch of the stream '{}' has more than {max_rows} rows", table.name)));
+            return Err(limit(
+                "batch_rows",
+                format!("a batch of the stream '{}' has more than {max_rows} rows", table.name),
+            ));
         }
         decoder.line(line).map_err(|why| {
-            invalid(format!("line {} of a batch of JSON lines for the stream '{}': {why}", index + 1, table.name))
+            invalid(format!(
+                "line {} of a batch of JSON lines for the stream '{}': {why}",
+                index + 1,
+                table.name
+            ))
         })?;
     }
     decoder.finish().map_err(|error| invalid(format!("JSON lines for the stream '{}': {error}", table.name)))
@@ -126,7 +133,8 @@ impl<'t> Decoder<'t> {
         let schema = self.table.arrow();
         let fields = schema.fields().iter().zip(group).filter(|(_, present)| **present);
         let schema = Arc::new(Schema::new(fields.map(|(field, _)| Arc::clone(field)).collect::<Vec<_>>()));
-        let arrays = arrays.into_iter().zip(group).filter(|(_, present)| **present).map(|(array, _)| array).collect();
+        let arrays =
+            arrays.into_iter().zip(group).filter(|(_, present)| **present).map(|(array, _)| array).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         self.batches.push(RecordBatch::try_new_with_options(schema, arrays, &options)?);
         Ok(())
@@ -185,7 +193,12 @@ impl<'de> Visitor<'de> for Row<'_> {
             if std::mem::replace(present, true) {
                 return Err(de::Error::custom(format!("the key '{}' stands twice", field.name)));
             }
-            map.next_value_seed(Value { name: &field.name, ty: field.data_type, nullable: field.nullable, column })?;
+            map.next_value_seed(Value {
+                name: &field.name,
+                ty: field.data_type,
+                nullable: field.nullable,
+                column,
+            })?;
         }
         Ok(())
     }
@@ -217,9 +230,10 @@ impl Visitor<'_> for Key<'_> {
         if fields.get(self.expected).is_some_and(|field| field.name == key) {
             return Ok(self.expected);
         }
-        fields.iter().position(|field| field.name == key).ok_or_else(|| {
-            E::custom(format!("the key '{}' is no field of the stream", plain(cut(key, 100))))
-        })
+        fields
+            .iter()
+            .position(|field| field.name == key)
+            .ok_or_else(|| E::custom(format!("the key '{}' is no field of the stream", plain(cut(key, 100)))))
     }
 }
 
@@ -431,7 +445,9 @@ impl Builder {
         match self {
             Self::Boolean(builder) => builder.append_value(array.as_boolean().value(row)),
             Self::Int64(builder) => builder.append_value(array.as_primitive::<ty::Int64Type>().value(row)),
-            Self::Float64(builder) => builder.append_value(array.as_primitive::<ty::Float64Type>().value(row)),
+            Self::Float64(builder) => {
+                builder.append_value(array.as_primitive::<ty::Float64Type>().value(row))
+            }
             Self::Decimal(builder, _, _) => {
                 builder.append_value(array.as_primitive::<ty::Decimal128Type>().value(row));
             }
@@ -516,8 +532,10 @@ mod tests {
             .collect();
         let columns = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         assert_eq!(shape, [(2, columns(&["id", "t"])), (1, columns(&["id"])), (1, columns(&["id", "f"]))]);
-        let ids: Vec<i64> =
-            batches.iter().flat_map(|rows| rows.column(0).as_primitive::<Int64Type>().values().to_vec()).collect();
+        let ids: Vec<i64> = batches
+            .iter()
+            .flat_map(|rows| rows.column(0).as_primitive::<Int64Type>().values().to_vec())
+            .collect();
         assert_eq!(ids, [1, 2, 3, 4]);
         assert_eq!(decode(WriteMode::Append, lines).unwrap().len(), 1);
     }
@@ -541,7 +559,8 @@ mod tests {
         insta::assert_snapshot!(say("{\"id\":1,\"m\":1e2}"), @"line 3000 of a batch of JSON lines for the stream 's': the field 'm' is decimal(5, 2), but the value is '1e2' (column 16)");
         insta::assert_snapshot!(say("{\"id\":1,\"f\":9007199254740993}"), @"line 3000 of a batch of JSON lines for the stream 's': the field 'f' is float64, but the value is 9007199254740993, which a float64 cannot hold exactly (column 28)");
         insta::assert_snapshot!(say("{\"id\":1,\"t\":{\"a\":1}}"), @"line 3000 of a batch of JSON lines for the stream 's': the field 't' is text, but the value is an object (column 13)");
-        let bad = record_batches(&all_types(), WriteMode::Append, b"{\"id\":1,\"t\":\"\xff\"}", 10).unwrap_err();
+        let bad =
+            record_batches(&all_types(), WriteMode::Append, b"{\"id\":1,\"t\":\"\xff\"}", 10).unwrap_err();
         insta::assert_snapshot!(bad.message, @"line 1 of a batch of JSON lines for the stream 's': the bytes from position 13 are not UTF-8");
         let many = record_batches(&all_types(), WriteMode::Append, b"{\"id\":1}\n{\"id\":1}", 1).unwrap_err();
         insta::assert_snapshot!(many.message, @"a batch of the stream 's' has more than 1 rows (raise it with --batch-rows)");

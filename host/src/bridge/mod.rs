@@ -73,7 +73,17 @@ pub(crate) struct BridgeOptions {
 impl Bridge {
     pub(crate) fn new(options: BridgeOptions) -> Self {
         let BridgeOptions { storage, state, stats, log, limits, cancel, full_refresh } = options;
-        Self { storage, state, tables: HashMap::new(), stats, log, limits, cancel, failed: None, full_refresh }
+        Self {
+            storage,
+            state,
+            tables: HashMap::new(),
+            stats,
+            log,
+            limits,
+            cancel,
+            failed: None,
+            full_refresh,
+        }
     }
 
     /// The failure of the storage, if it failed: whatever the guest made of it,
@@ -86,7 +96,9 @@ impl Bridge {
         if self.cancel.is_cancelled() {
             return Err(cancelled());
         }
-        self.storage.clone().ok_or_else(|| error(ErrorKind::Denied, "rows and state cannot be written outside a run"))
+        self.storage
+            .clone()
+            .ok_or_else(|| error(ErrorKind::Denied, "rows and state cannot be written outside a run"))
     }
 
     /// Remembers a failure of the storage: it dropped what was not committed, so
@@ -101,11 +113,17 @@ impl Bridge {
         let storage = self.storage()?;
         let table = schema::table(stream, &self.limits)?;
         if mode == WriteMode::Merge && table.primary_key.is_empty() {
-            return Err(invalid(format!("the stream '{}' has no primary key, which merge needs", table.name)));
+            return Err(invalid(format!(
+                "the stream '{}' has no primary key, which merge needs",
+                table.name
+            )));
         }
         if let Some(open) = self.tables.get(&table.name) {
             if *open.table != table || open.mode != mode {
-                return Err(invalid(format!("the stream '{}' is open with other fields or another mode", table.name)));
+                return Err(invalid(format!(
+                    "the stream '{}' is open with other fields or another mode",
+                    table.name
+                )));
             }
             return Ok(open.clone());
         }
@@ -125,14 +143,24 @@ impl Bridge {
         let max = self.limits.batch_rows;
         let batches = match rows {
             wit_storage::Batch::Columns((rows, _)) if rows > max => {
-                return Err(limit("batch_rows", format!("a batch of the stream '{}' has {rows} rows; the limit is {max}", open.table.name)));
+                return Err(limit(
+                    "batch_rows",
+                    format!(
+                        "a batch of the stream '{}' has {rows} rows; the limit is {max}",
+                        open.table.name
+                    ),
+                ));
             }
             wit_storage::Batch::Columns((rows, columns)) => {
                 columns::record_batch(&open.table, rows, columns).map(|batch| vec![batch])
             }
-            wit_storage::Batch::JsonLines(lines) => json_lines::record_batches(&open.table, open.mode, &lines, max),
+            wit_storage::Batch::JsonLines(lines) => {
+                json_lines::record_batches(&open.table, open.mode, &lines, max)
+            }
         };
-        let batches = batches.inspect_err(|refused| self.log.host_line(Level::Warn, &format!("refused: {}", refused.message)))?;
+        let batches = batches.inspect_err(|refused| {
+            self.log.host_line(Level::Warn, &format!("refused: {}", refused.message))
+        })?;
         for batch in batches.into_iter().filter(|batch| batch.num_rows() > 0) {
             let rows = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
             let bytes = u64::try_from(batch.get_array_memory_size()).unwrap_or(u64::MAX);

@@ -24,14 +24,20 @@ pub(crate) fn table(stream: wit::Stream, limits: &Limits) -> Result<TableSchema,
     }
     let columns = usize::try_from(limits.columns).unwrap_or(usize::MAX);
     if stream.fields.len() > columns {
-        return Err(limit("columns", format!("{of} has {} fields; the limit is {columns}", stream.fields.len())));
+        return Err(limit(
+            "columns",
+            format!("{of} has {} fields; the limit is {columns}", stream.fields.len()),
+        ));
     }
     let mut seen = BTreeSet::new();
     let mut fields = Vec::with_capacity(stream.fields.len());
     for field in stream.fields {
         check_name(&format!("a field of {of}"), &field.name)?;
         if !seen.insert(field.name.to_lowercase()) {
-            return Err(invalid(format!("{of} has the field '{}' twice (names that differ in case alone are the same to a database)", field.name)));
+            return Err(invalid(format!(
+                "{of} has the field '{}' twice (names that differ in case alone are the same to a database)",
+                field.name
+            )));
         }
         fields.push(Field {
             data_type: data_type(field.data_type)
@@ -56,13 +62,17 @@ pub(crate) fn table(stream: wit::Stream, limits: &Limits) -> Result<TableSchema,
 fn check_keys(table: &TableSchema, of: &str) -> Result<(), Error> {
     let find = |name: &str, role: &str| {
         let known = table.fields.iter().find(|field| field.name == name);
-        known.ok_or_else(|| invalid(format!("{of} has no field '{}', which its {role} names", plain(cut(name, NAME_BYTES)))))
+        known.ok_or_else(|| {
+            invalid(format!("{of} has no field '{}', which its {role} names", plain(cut(name, NAME_BYTES))))
+        })
     };
     let mut key = BTreeSet::new();
     for name in &table.primary_key {
         let field = find(name, "primary key")?;
         if field.nullable {
-            return Err(invalid(format!("the field '{name}' of {of} is part of the primary key and must not be nullable")));
+            return Err(invalid(format!(
+                "the field '{name}' of {of} is part of the primary key and must not be nullable"
+            )));
         }
         if !key.insert(name) {
             return Err(invalid(format!("the primary key of {of} names the field '{name}' twice")));
@@ -74,7 +84,10 @@ fn check_keys(table: &TableSchema, of: &str) -> Result<(), Error> {
     if let Some(name) = &table.partition_field {
         let field = find(name, "partition field")?;
         if !matches!(field.data_type, DataType::Date | DataType::Timestamp) {
-            return Err(invalid(format!("the partition field '{name}' of {of} is {}, but must be a date or a timestamp", field.data_type)));
+            return Err(invalid(format!(
+                "the partition field '{name}' of {of} is {}, but must be a date or a timestamp",
+                field.data_type
+            )));
         }
     }
     Ok(())

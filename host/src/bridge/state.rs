@@ -44,7 +44,10 @@ impl RunState {
         }
         let bytes = self.bytes - old + size(&key, &value);
         if bytes > limits.state_bytes.get() {
-            return Err(limit("state_bytes", format!("the state would be larger than {}", limits.state_bytes)));
+            return Err(limit(
+                "state_bytes",
+                format!("the state would be larger than {}", limits.state_bytes),
+            ));
         }
         let keys = usize::try_from(limits.state_keys).unwrap_or(usize::MAX);
         if old == 0 && self.values.len() >= keys {
@@ -92,8 +95,12 @@ mod tests {
 
     #[test]
     fn state_is_bounded_and_must_be_json() {
-        let limits = LimitOverrides { state_bytes: Some(ByteSize::bytes(10)), state_keys: Some(2), ..Default::default() }
-            .resolve();
+        let limits = LimitOverrides {
+            state_bytes: Some(ByteSize::bytes(10)),
+            state_keys: Some(2),
+            ..Default::default()
+        }
+        .resolve();
         let mut state = RunState::default();
         insta::assert_snapshot!(state.set("k".into(), "{".into(), &limits).unwrap_err().message, @"the value of the state key 'k' is no JSON: EOF while parsing an object at line 1 column 1");
         insta::assert_snapshot!(state.set("k".into(), "\"0123456789\"".into(), &limits).unwrap_err().message, @"the state would be larger than 10B (raise it with --state-bytes)");

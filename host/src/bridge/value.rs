@@ -106,7 +106,7 @@ fn number(digits: &[u8]) -> Option<u32> {
 /// Howard Hinnant's algorithm (days_from_civil): years start in March, so that
 /// the leap day is the last of its year.
 fn days(year: u32, month: u32, day: u32) -> Option<i32> {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let last = match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
         4 | 6 | 9 | 11 => 30,
@@ -135,7 +135,18 @@ mod tests {
         assert_eq!(parse_date("2024-02-29"), Some(19_782));
         assert_eq!(parse_date("0001-01-01"), Some(*DAYS.start()));
         assert_eq!(parse_date("9999-12-31"), Some(*DAYS.end()));
-        for bad in ["", "2023-02-29", "1900-02-29", "2024-13-01", "2024-00-01", "2024-01-32", "0000-01-01", "24-01-01", "2024-1-1", "2024-01-01 "] {
+        for bad in [
+            "",
+            "2023-02-29",
+            "1900-02-29",
+            "2024-13-01",
+            "2024-00-01",
+            "2024-01-32",
+            "0000-01-01",
+            "24-01-01",
+            "2024-1-1",
+            "2024-01-01 ",
+        ] {
             assert_eq!(parse_date(bad), None, "{bad}");
         }
     }
@@ -149,7 +160,17 @@ mod tests {
         assert_eq!(parse_timestamp("2019-05-15T14:00:00.000000000Z"), Some(1_557_928_800_000_000));
         assert_eq!(parse_timestamp("0001-01-01T00:00:00Z"), Some(*MICROS.start()));
         assert_eq!(parse_timestamp("9999-12-31T23:59:59.999999Z"), Some(*MICROS.end()));
-        for bad in ["", "1970-01-01", "1970-01-01T00:00:00", "1970-01-01T24:00:00Z", "1970-01-01T00:00:00.Z", "1970-01-01T00:00:00.0000001Z", "0001-01-01T00:00:00+00:01", "1970-01-01T00:00:00+1:00", "ü970-01-01T00:00:00Z"] {
+        for bad in [
+            "",
+            "1970-01-01",
+            "1970-01-01T00:00:00",
+            "1970-01-01T24:00:00Z",
+            "1970-01-01T00:00:00.Z",
+            "1970-01-01T00:00:00.0000001Z",
+            "0001-01-01T00:00:00+00:01",
+            "1970-01-01T00:00:00+1:00",
+            "ü970-01-01T00:00:00Z",
+        ] {
             assert_eq!(parse_timestamp(bad), None, "{bad}");
         }
     }
@@ -161,7 +182,18 @@ mod tests {
         assert_eq!(parse_decimal("7", 5, 2), Some(700));
         assert_eq!(parse_decimal("1.500", 5, 2), Some(150));
         assert_eq!(parse_decimal("99999999999999999999999999999999999999", 38, 0), Some(10_i128.pow(38) - 1));
-        for bad in ["", "-", ".", "1.234", "1000.00", "1e3", "NaN", "1.2.3", " 1", "100000000000000000000000000000000000000000"] {
+        for bad in [
+            "",
+            "-",
+            ".",
+            "1.234",
+            "1000.00",
+            "1e3",
+            "NaN",
+            "1.2.3",
+            " 1",
+            "100000000000000000000000000000000000000000",
+        ] {
             assert_eq!(parse_decimal(bad, 5, 2), None, "{bad}");
         }
     }

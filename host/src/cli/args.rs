@@ -236,6 +236,7 @@ pub(super) enum Cache {
 
 /// The table of exit codes, from the same constants that the process ends with.
 fn exit_codes() -> String {
-    let rows = FailureClass::ALL.iter().map(|class| format!("  {:>3}  {}", class.exit_code(), class.meaning()));
+    let rows =
+        FailureClass::ALL.iter().map(|class| format!("  {:>3}  {}", class.exit_code(), class.meaning()));
     format!("Exit codes:\n    0  success\n{}", rows.collect::<Vec<_>>().join("\n"))
 }

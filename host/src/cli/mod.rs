@@ -124,7 +124,10 @@ fn probing(printer: &Printer, target: &Target) -> Result<Runner, Failure> {
 }
 
 async fn state_command(command: State, printer: &Printer) -> Result<(), Failure> {
-    let options = |config: &ConfigFile| RunnerOptions { data_mart_id: config.data_mart.clone(), ..RunnerOptions::default() };
+    let options = |config: &ConfigFile| RunnerOptions {
+        data_mart_id: config.data_mart.clone(),
+        ..RunnerOptions::default()
+    };
     match command {
         State::Show { config } => {
             let stored = state::show(&options(&config), &load_config(&config)?).await?;
@@ -149,16 +152,21 @@ async fn state_command(command: State, printer: &Printer) -> Result<(), Failure>
 fn cache_command(command: &CacheCommand, printer: &Printer) -> Result<(), Failure> {
     let open = |option: CacheOption| match option {
         CacheOption::Folder(folder) => Ok(Cache::new(folder)),
-        _ => Cache::of_user()
-            .ok_or_else(|| Failure::new(FailureClass::Usage, "this user has no cache folder").with_hint("name one with --cache-dir")),
+        _ => Cache::of_user().ok_or_else(|| {
+            Failure::new(FailureClass::Usage, "this user has no cache folder")
+                .with_hint("name one with --cache-dir")
+        }),
     };
     match command {
         CacheCommand::Clear { cache } => {
             let cache = open(cache.option())?;
-            let cleared = cache
-                .clear()
-                .map_err(|error| Failure::new(FailureClass::Internal, format!("{}: {error}", cache.folder().display())))?;
-            printer.said(&format!("removed {} compiled components ({} bytes)", cleared.entries, cleared.bytes), &cleared);
+            let cleared = cache.clear().map_err(|error| {
+                Failure::new(FailureClass::Internal, format!("{}: {error}", cache.folder().display()))
+            })?;
+            printer.said(
+                &format!("removed {} compiled components ({} bytes)", cleared.entries, cleared.bytes),
+                &cleared,
+            );
         }
         CacheCommand::Dir { cache } => {
             let cache = open(cache.option())?;
@@ -214,4 +222,3 @@ fn load_state(path: &PathBuf) -> Result<Map<String, Value>, Failure> {
         Err(error) => Err(fail(error.to_string())),
     }
 }
-

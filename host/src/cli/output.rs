@@ -1,7 +1,7 @@
 //! Everything that is printed. Results go to standard output, messages to
 //! standard error; colours and bars only to a terminal.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the one module that prints")]
+#![expect(clippy::print_stderr, reason = "this is the one module that prints")]
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
@@ -51,7 +51,10 @@ impl Printer {
     pub(super) fn with_bar(mut self) -> Self {
         if self.output == Output::Text && !self.quiet && std::io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            bar.set_style(ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.set_style(
+                ProgressStyle::with_template("{spinner} {msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            );
             bar.enable_steady_tick(Duration::from_millis(120));
             self.bar = Some(bar);
         }
@@ -80,8 +83,14 @@ impl Printer {
             }
             (Output::Text, Event::Progress(progress)) => self.progress(progress),
             (Output::Text, Event::Denied(denied)) => {
-                let grant = denied.grant.as_ref().map(|grant| format!("; grant it with {grant}")).unwrap_or_default();
-                self.line(&format!("{} {}: {}{grant}", self.paint("33", "denied:"), denied.attempt, denied.reason));
+                let grant =
+                    denied.grant.as_ref().map(|grant| format!("; grant it with {grant}")).unwrap_or_default();
+                self.line(&format!(
+                    "{} {}: {}{grant}",
+                    self.paint("33", "denied:"),
+                    denied.attempt,
+                    denied.reason
+                ));
             }
             (Output::Text, Event::Finished(_)) => {
                 if let Some(bar) = &self.bar {
@@ -93,10 +102,23 @@ impl Printer {
     }
 
     fn shows(&self, level: Level) -> bool {
-        level >= if self.quiet { Level::Error } else if self.verbose { Level::Trace } else { Level::Info }
+        level
+            >= if self.quiet {
+                Level::Error
+            } else if self.verbose {
+                Level::Trace
+            } else {
+                Level::Info
+            }
     }
 
-    fn log_line(&self, level: Level, source: LogSource, message: &str, fields: &[(String, String)]) -> String {
+    fn log_line(
+        &self,
+        level: Level,
+        source: LogSource,
+        message: &str,
+        fields: &[(String, String)],
+    ) -> String {
         let level = match level {
             Level::Trace | Level::Debug => self.paint("2", "debug:"),
             Level::Info => self.paint("36", "info:"),
@@ -192,7 +214,11 @@ impl Printer {
     }
 
     pub(super) fn inspection(&self, inspection: &Inspection) {
-        if self.output == Output::Json { self.json(inspection) } else { print(&inspection_text(inspection)) }
+        if self.output == Output::Json {
+            self.json(inspection)
+        } else {
+            print(&inspection_text(inspection))
+        }
         if let (Output::Text, Some(failure)) = (self.output, &inspection.failure) {
             self.failure_text(failure);
         }
@@ -289,7 +315,8 @@ fn summary(report: &RunReport) -> String {
             crate::storage::WriteMode::Replace => "replace",
         };
         let dropped = stream.rows - stream.committed_rows;
-        let dropped = if dropped == 0 { String::new() } else { format!(", {} not committed", HumanCount(dropped)) };
+        let dropped =
+            if dropped == 0 { String::new() } else { format!(", {} not committed", HumanCount(dropped)) };
         let _ = writeln!(
             text,
             "  {}: {} rows, {} ({mode}{dropped})",
@@ -326,7 +353,13 @@ fn inspection_text(inspection: &Inspection) -> String {
     let _ = writeln!(text, "size:    {} ({} bytes)", HumanBytes(inspection.size), inspection.size);
     let _ = writeln!(text, "sha256:  {}", inspection.digest);
     if let Some(spec) = &inspection.spec {
-        let _ = writeln!(text, "name:    {}\nversion: {}\ntitle:   {}", plain(&spec.name), plain(&spec.version), plain(&spec.title));
+        let _ = writeln!(
+            text,
+            "name:    {}\nversion: {}\ntitle:   {}",
+            plain(&spec.name),
+            plain(&spec.version),
+            plain(&spec.title)
+        );
         let _ = writeln!(text, "about:   {}", plain(spec.description.trim()));
         if let Some(url) = &spec.documentation_url {
             let _ = writeln!(text, "docs:    {}", plain(url));
@@ -372,7 +405,8 @@ fn parameters_text(text: &mut String, schema: &serde_json::Value) {
         if property.get("x-backfill") == Some(&serde_json::Value::Bool(true)) {
             marks.push("--set".to_owned());
         }
-        let description = word("description").map(|d| format!(": {}", d.replace('\n', " "))).unwrap_or_default();
+        let description =
+            word("description").map(|d| format!(": {}", d.replace('\n', " "))).unwrap_or_default();
         let marks = if marks.is_empty() { String::new() } else { format!(" ({})", plain(&marks.join(", "))) };
         let _ = writeln!(text, "  {}{marks}{}", plain(name), plain(&description));
     }
@@ -395,7 +429,11 @@ fn list(items: &[String]) -> String {
 fn streams_text(streams: &[TableSchema]) -> String {
     let mut text = String::new();
     for stream in streams {
-        let key = if stream.primary_key.is_empty() { "append-only".to_owned() } else { format!("key {}", stream.primary_key.join(", ")) };
+        let key = if stream.primary_key.is_empty() {
+            "append-only".to_owned()
+        } else {
+            format!("key {}", stream.primary_key.join(", "))
+        };
         let _ = writeln!(text, "{} ({key})", stream.name);
         for field in &stream.fields {
             let null = if field.nullable { "" } else { " not null" };

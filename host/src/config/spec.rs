@@ -23,8 +23,7 @@ const MAX_PATTERNS: usize = 100;
 const MAX_REQUESTS: usize = 1_000;
 
 /// What a connector says of itself: the WIT package's `connector-spec`.
-#[derive(Debug, Clone, Default, PartialEq)]
-#[derive(serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
 pub struct ConnectorSpec {
     /// Its short name.
     pub name: String,

@@ -73,8 +73,11 @@ impl Session {
         let linked = linker()?.instantiate_pre(component.compiled());
         let linked = linked.map_err(|error| {
             let text = format!("{error:#}");
-            Failure::new(FailureClass::Component, format!("{}: it does not fit the contract: {text}", component.name))
-                .with_hint("build it again against the WIT package `ow:connector` of this version")
+            Failure::new(
+                FailureClass::Component,
+                format!("{}: it does not fit the contract: {text}", component.name),
+            )
+            .with_hint("build it again against the WIT package `ow:connector` of this version")
         })?;
         let mut guest = Guest::new(engine, options, &channels.control, &channels.log, http, bridge)?;
         let indices = crate::bridge::bindings::HostSidePre::new(linked);
@@ -112,7 +115,8 @@ pub(super) fn gate(
     let client = match ca_file {
         None => SYSTEM.get_or_init(HttpClient::system).clone(),
         Some(file) => HttpClient::new(Some(file)).map_err(|message| {
-            Failure::new(FailureClass::Config, message).with_hint("check --ca-file, or `ca_file` in the sandbox section")
+            Failure::new(FailureClass::Config, message)
+                .with_hint("check --ca-file, or `ca_file` in the sandbox section")
         })?,
     };
     Ok(HttpGate::new(&client, origins, channels.control.limits(), secrets, observer))
@@ -136,8 +140,11 @@ async fn ask_spec(component: &Component, session: &mut Session) -> Result<Connec
         ..failure
     })?;
     let unsound = |why: &str| {
-        Failure::new(FailureClass::Component, format!("{}: the connector's own description is unsound: {why}", component.name))
-            .with_hint("report it to the connector's author")
+        Failure::new(
+            FailureClass::Component,
+            format!("{}: the connector's own description is unsound: {why}", component.name),
+        )
+        .with_hint("report it to the connector's author")
     };
     let spec = to_spec(spec).map_err(|why| unsound(&why))?;
     let problems = spec.check();
@@ -202,7 +209,10 @@ pub(super) async fn check(options: &RunnerOptions, prepared: &Prepared) -> Resul
 }
 
 /// The streams that a run with this configuration can produce.
-pub(super) async fn discover(options: &RunnerOptions, prepared: &Prepared) -> Result<Vec<TableSchema>, Failure> {
+pub(super) async fn discover(
+    options: &RunnerOptions,
+    prepared: &Prepared,
+) -> Result<Vec<TableSchema>, Failure> {
     let mut session = configured(options, prepared).await?;
     let connector = session.bindings.ow_connector_connector();
     let answer = session.guest.call(|store| connector.call_discover(store)).await?;
@@ -233,13 +243,18 @@ pub(super) fn failure_of(error: Error, cancelled: bool, clean: impl Fn(&str) -> 
         }
     };
     let message = clean(&error.message);
-    let message = if message.is_empty() { "the connector failed without a message".to_owned() } else { message };
+    let message =
+        if message.is_empty() { "the connector failed without a message".to_owned() } else { message };
     let mut failure = Failure::new(class, message).with_parameter(error.parameter.as_deref().map(clean));
     failure.retryable = retryable;
     match (error.kind, error.retry_after_ms) {
-        (_, Some(ms)) => failure.with_hint(format!("the source asks to wait {} s before the next try", ms.div_ceil(1000))),
+        (_, Some(ms)) => {
+            failure.with_hint(format!("the source asks to wait {} s before the next try", ms.div_ceil(1000)))
+        }
         (ErrorKind::Auth, _) => failure.with_hint("check the credentials in the configuration"),
-        (ErrorKind::Unavailable | ErrorKind::RateLimited, _) => failure.with_hint("a later run may succeed without any change"),
+        (ErrorKind::Unavailable | ErrorKind::RateLimited, _) => {
+            failure.with_hint("a later run may succeed without any change")
+        }
         _ => failure,
     }
 }

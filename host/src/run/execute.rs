@@ -97,7 +97,10 @@ async fn execute(options: &RunnerOptions, prepared: Prepared, report: &mut RunRe
         storage: report.storage.clone(),
     });
     if prepared.storage.is_default {
-        log.host_line(Level::Info, &format!("no storage is configured: writing to {DEFAULT_DATABASE} in the current folder"));
+        log.host_line(
+            Level::Info,
+            &format!("no storage is configured: writing to {DEFAULT_DATABASE} in the current folder"),
+        );
     }
     let bridge = Bridge::new(BridgeOptions {
         storage: Some(storage.clone()),
@@ -139,7 +142,8 @@ async fn open_storage(
         Ok((storage, description, state))
     });
     let secrets = &prepared.secrets;
-    let (storage, description, state) = opened.await?.map_err(|error| storage_failure(&error, &|text| secrets.redact(text).into_owned()))?;
+    let (storage, description, state) =
+        opened.await?.map_err(|error| storage_failure(&error, &|text| secrets.redact(text).into_owned()))?;
     report.storage = description;
     let handle = worker::spawn(storage).map_err(|error| storage_failure(&error, &str::to_owned))?;
     Ok((handle, state))
@@ -173,7 +177,9 @@ async fn call(
     let result = match answer {
         Err(stopped) => Err(stopped),
         // What it returned early may not be whole.
-        Ok(Ok(())) if cancelled => Err(Failure::new(FailureClass::Interrupted, "interrupted; the connector returned")),
+        Ok(Ok(())) if cancelled => {
+            Err(Failure::new(FailureClass::Interrupted, "interrupted; the connector returned"))
+        }
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(failure_of(error, cancelled, |text| channels.log.clean(text))),
     };
@@ -189,10 +195,10 @@ async fn call(
 
 /// Adds what the sandbox knows about a failure of the guest.
 fn explain(failure: Failure, session: &Session, channels: &Channels) -> Failure {
-    if failure.class == FailureClass::Connector {
-        if let Some(scratch) = session.guest.refused_scratch() {
-            return scratch;
-        }
+    if failure.class == FailureClass::Connector
+        && let Some(scratch) = session.guest.refused_scratch()
+    {
+        return scratch;
     }
     let denials = channels.stats.denials();
     let grants: Vec<&str> = denials.iter().filter_map(|count| count.denied.grant.as_deref()).collect();
@@ -239,11 +245,16 @@ pub(super) fn storage_failure(error: &StorageError, clean: &dyn Fn(&str) -> Stri
     let message = clean(&error.to_string());
     match error {
         StorageError::Config { parameter, .. } => {
-            Failure::new(FailureClass::Config, format!("storage: {message}")).with_parameter(parameter.clone())
+            Failure::new(FailureClass::Config, format!("storage: {message}"))
+                .with_parameter(parameter.clone())
         }
         StorageError::Busy { .. } => Failure::new(FailureClass::Storage, message).retryable(),
-        StorageError::Failed { retryable: true, .. } => Failure::new(FailureClass::Storage, message).retryable(),
-        StorageError::Refused { .. } | StorageError::Failed { .. } => Failure::new(FailureClass::Storage, message),
+        StorageError::Failed { retryable: true, .. } => {
+            Failure::new(FailureClass::Storage, message).retryable()
+        }
+        StorageError::Refused { .. } | StorageError::Failed { .. } => {
+            Failure::new(FailureClass::Storage, message)
+        }
     }
 }
 

@@ -85,7 +85,10 @@ pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 impl std::fmt::Debug for RunnerOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RunnerOptions").field("cache", &self.cache).field("sandbox", &self.sandbox).finish_non_exhaustive()
+        f.debug_struct("RunnerOptions")
+            .field("cache", &self.cache)
+            .field("sandbox", &self.sandbox)
+            .finish_non_exhaustive()
     }
 }
 
@@ -228,7 +231,8 @@ impl Runner {
     ///
     /// If it cannot, with the connector's reason.
     pub async fn check(&self, component: impl Into<ComponentSource>, config: Config) -> Result<(), Failure> {
-        let prepared = prepare::prepare(&self.options, component.into(), config, RunConfig::default()).await?;
+        let prepared =
+            prepare::prepare(&self.options, component.into(), config, RunConfig::default()).await?;
         ask::check(&self.options, &prepared).await
     }
 
@@ -242,7 +246,8 @@ impl Runner {
         component: impl Into<ComponentSource>,
         config: Config,
     ) -> Result<Vec<TableSchema>, Failure> {
-        let prepared = prepare::prepare(&self.options, component.into(), config, RunConfig::default()).await?;
+        let prepared =
+            prepare::prepare(&self.options, component.into(), config, RunConfig::default()).await?;
         ask::discover(&self.options, &prepared).await
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{ComponentSource, Compiled, RunnerOptions, ask, blocking, config_failure};
+use super::{Compiled, ComponentSource, RunnerOptions, ask, blocking, config_failure};
 use crate::config::resolve::{DEFAULT_STORAGE, storage_parameters};
 use crate::config::{Config, ConnectorSpec, Resolved, RunConfig, SandboxGrants, Secrets, resolve};
 use crate::failure::Failure;
@@ -42,7 +42,11 @@ pub(super) struct StorageChoice {
 impl StorageChoice {
     /// The storage of a configuration; `None` in `config.storage` is a database
     /// in the current folder.
-    pub(super) fn of(config: &Config, options: &RunnerOptions, secrets: &mut Secrets) -> Result<Self, Failure> {
+    pub(super) fn of(
+        config: &Config,
+        options: &RunnerOptions,
+        secrets: &mut Secrets,
+    ) -> Result<Self, Failure> {
         let Some(storage) = &config.storage else {
             let parameters = Map::from_iter([("Path".to_owned(), Value::from(DEFAULT_DATABASE))]);
             let name = DEFAULT_STORAGE.to_owned();
@@ -95,7 +99,8 @@ impl Prepared {
             let same = requested.parse::<Origin>().is_ok_and(|origin| granted.contains(&origin));
             let url = url::Url::parse(requested).ok();
             same || url.as_ref().is_some_and(|url| {
-                let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
+                let (host, port) =
+                    (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default());
                 granted.iter().any(|grant| grant.matches(url.scheme(), host, port))
             })
         };
@@ -146,8 +151,9 @@ pub(super) async fn read(
         ComponentSource::Configured => {
             let connector = config.and_then(|config| config.connector.as_ref());
             connector.map(|connector| connector.path.clone()).ok_or_else(|| {
-                config_failure("no connector is named")
-                    .with_hint("give the `.wasm` file as an argument, or as `connector.path` in the configuration")
+                config_failure("no connector is named").with_hint(
+                    "give the `.wasm` file as an argument, or as `connector.path` in the configuration",
+                )
             })?
         }
     };

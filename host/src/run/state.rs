@@ -31,7 +31,11 @@ pub async fn show(options: &RunnerOptions, config: &Config) -> Result<BTreeMap<S
 ///
 /// If a run of the data mart is under way, a key does not exist, or the storage
 /// fails.
-pub async fn reset(options: &RunnerOptions, config: &Config, keys: Vec<String>) -> Result<Vec<String>, Failure> {
+pub async fn reset(
+    options: &RunnerOptions,
+    config: &Config,
+    keys: Vec<String>,
+) -> Result<Vec<String>, Failure> {
     let data_mart_id = config.data_mart_id(options.data_mart_id.as_deref())?;
     let mut secrets = Secrets::new();
     let choice = StorageChoice::of(config, options, &mut secrets)?;
@@ -57,5 +61,7 @@ pub async fn reset(options: &RunnerOptions, config: &Config, keys: Vec<String>) 
         storage.finish(Outcome::Succeeded, &changes, None)?;
         Ok(removed)
     };
-    blocking(remove).await?.map_err(|error| storage_failure(&error, &|text| secrets.redact(text).into_owned()))
+    blocking(remove)
+        .await?
+        .map_err(|error| storage_failure(&error, &|text| secrets.redact(text).into_owned()))
 }

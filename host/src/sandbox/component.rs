@@ -58,7 +58,9 @@ impl FileKind {
             _ if Engine::detect_precompiled(bytes).is_some() => Self::Precompiled,
             _ => {
                 let start = bytes.trim_ascii_start();
-                let text = start.starts_with(b"(module") || start.starts_with(b"(component") || start.starts_with(b";;");
+                let text = start.starts_with(b"(module")
+                    || start.starts_with(b"(component")
+                    || start.starts_with(b";;");
                 if text { Self::Text } else { Self::Other }
             }
         }
@@ -88,7 +90,9 @@ impl FileKind {
                  wasm32-unknown-unknown), or convert it with `wasm-tools component new`"
             }
             Self::Text => "convert it with `wasm-tools parse`",
-            Self::Precompiled => "give the `.wasm` file that it was made from: machine code is never taken from outside",
+            Self::Precompiled => {
+                "give the `.wasm` file that it was made from: machine code is never taken from outside"
+            }
             Self::UnknownWasm | Self::Empty => "build or fetch it again",
             Self::Other => "give a connector's `.wasm` file",
         }
@@ -108,7 +112,10 @@ pub struct ComponentFile {
 
 impl std::fmt::Debug for ComponentFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ComponentFile").field("name", &self.name).field("digest", &self.digest()).finish_non_exhaustive()
+        f.debug_struct("ComponentFile")
+            .field("name", &self.name)
+            .field("digest", &self.digest())
+            .finish_non_exhaustive()
     }
 }
 
@@ -138,7 +145,11 @@ impl ComponentFile {
     /// # Errors
     ///
     /// If there are more than `max`.
-    pub fn from_bytes(name: impl Into<String>, bytes: impl Into<bytes::Bytes>, max: ByteSize) -> Result<Self, Failure> {
+    pub fn from_bytes(
+        name: impl Into<String>,
+        bytes: impl Into<bytes::Bytes>,
+        max: ByteSize,
+    ) -> Result<Self, Failure> {
         let (name, bytes) = (name.into(), bytes.into());
         if bytes.len() > max.as_usize() {
             return Err(limit("component_bytes", format!("{name}: the file is larger than {max}")));
@@ -194,7 +205,10 @@ pub struct Component {
 
 impl std::fmt::Debug for Component {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Component").field("name", &self.name).field("digest", &self.digest).finish_non_exhaustive()
+        f.debug_struct("Component")
+            .field("name", &self.name)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
     }
 }
 
@@ -224,7 +238,8 @@ impl Component {
             }
         };
         let ty = compiled.component_type();
-        let names = |items: Vec<(&str, bool)>| items.into_iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+        let names =
+            |items: Vec<(&str, bool)>| items.into_iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
         let imports = names(ty.imports(engine).map(|(name, item)| (name, is_interface(&item.ty))).collect());
         let exports = names(ty.exports(engine).map(|(name, item)| (name, is_interface(&item.ty))).collect());
         let size = u64::try_from(file.bytes.len()).unwrap_or(u64::MAX);
@@ -248,13 +263,18 @@ impl Component {
         };
         for name in self.imports.iter().chain(&self.exports) {
             if let Some(version) = contract_version(name).filter(|version| !compatible(version)) {
-                let message = format!("it was built for version {version} of the contract {CONTRACT}; this host speaks {CONTRACT_VERSION}");
+                let message = format!(
+                    "it was built for version {version} of the contract {CONTRACT}; this host speaks {CONTRACT_VERSION}"
+                );
                 let older = version_key(version) < version_key(CONTRACT_VERSION);
-                return refuse(message, if older {
-                    "build the connector again with the current SDK, or run it with an older ow-host"
-                } else {
-                    "run it with a newer ow-host"
-                });
+                return refuse(
+                    message,
+                    if older {
+                        "build the connector again with the current SDK, or run it with an older ow-host"
+                    } else {
+                        "run it with a newer ow-host"
+                    },
+                );
             }
         }
         if let Some(unknown) = self.imports.iter().find(|name| !provided(name)) {
@@ -263,10 +283,15 @@ impl Component {
                 "a connector may import ow:connector's storage, state and report, and WASI 0.2 (cli, clocks, filesystem, http, io, random, sockets)",
             );
         }
-        let exports_connector = self.exports.iter().any(|name| contract_version(name).is_some() && interface(name) == "connector");
+        let exports_connector = self
+            .exports
+            .iter()
+            .any(|name| contract_version(name).is_some() && interface(name) == "connector");
         if !exports_connector {
             return refuse(
-                format!("it does not export `{CONTRACT}/connector@{CONTRACT_VERSION}`, so that it is a component but no connector"),
+                format!(
+                    "it does not export `{CONTRACT}/connector@{CONTRACT_VERSION}`, so that it is a component but no connector"
+                ),
                 "build it against the WIT package `ow:connector`, world `source`",
             );
         }
@@ -287,7 +312,8 @@ fn broken(file: &ComponentFile, error: &wasmtime::Error) -> Failure {
     } else {
         ("it is not a valid component", "build it again with current tools, or report it to its author")
     };
-    Failure::new(FailureClass::Component, format!("{}: {what}: {}", file.name, plain_text(&text))).with_hint(hint)
+    Failure::new(FailureClass::Component, format!("{}: {what}: {}", file.name, plain_text(&text)))
+        .with_hint(hint)
 }
 
 /// The version in the name of one of the contract's interfaces.

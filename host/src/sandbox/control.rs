@@ -145,14 +145,20 @@ impl Control {
             return failure.clone();
         }
         if error.downcast_ref::<CpuTimeUsedUp>().is_some() {
-            return limit("cpu_time", format!("the connector used more than {} of processor time", self.limits.cpu_time));
+            return limit(
+                "cpu_time",
+                format!("the connector used more than {} of processor time", self.limits.cpu_time),
+            );
         }
         let refused = self.refused_memory.load(Ordering::Relaxed);
         if refused > 0 {
-            return limit("memory", format!(
-                "the connector was refused memory beyond {} (it asked for {refused} bytes in all) and stopped",
-                self.limits.memory
-            ));
+            return limit(
+                "memory",
+                format!(
+                    "the connector was refused memory beyond {} (it asked for {refused} bytes in all) and stopped",
+                    self.limits.memory
+                ),
+            );
         }
         if let Some(exit) = error.downcast_ref::<I32Exit>() {
             return Failure::new(
@@ -162,27 +168,39 @@ impl Control {
         }
         let text = format!("{error:#}");
         if text.contains("fuel allocated for hostcalls") {
-            return limit("call_bytes", format!(
-                "the connector handed more than {} to the host in one call", self.limits.call_bytes
-            ));
+            return limit(
+                "call_bytes",
+                format!("the connector handed more than {} to the host in one call", self.limits.call_bytes),
+            );
         }
         let full = matches!(error.downcast_ref(), Some(ResourceTableError::Full));
         if full || text.contains("handle limit exceeded") {
-            return limit("handles", format!("the connector held more than {} resources", self.limits.handles));
+            return limit(
+                "handles",
+                format!("the connector held more than {} resources", self.limits.handles),
+            );
         }
         let place = error.downcast_ref::<WasmBacktrace>().and_then(innermost).unwrap_or_default();
         match error.downcast_ref::<Trap>() {
             Some(Trap::StackOverflow) => Failure::new(
                 FailureClass::Limit,
-                format!("the connector's stack of {} KiB overflowed{place}", super::engine::WASM_STACK / 1024),
+                format!(
+                    "the connector's stack of {} KiB overflowed{place}",
+                    super::engine::WASM_STACK / 1024
+                ),
             )
             .with_hint("this limit is fixed: endless or very deep recursion is a bug in the connector"),
             Some(Trap::UnreachableCodeReached) => {
                 let why = self.log.last_stderr().map(|lines| format!(": {lines}")).unwrap_or_default();
                 Failure::new(FailureClass::Connector, format!("the connector panicked{place}{why}"))
             }
-            Some(trap) => Failure::new(FailureClass::Connector, format!("the connector trapped: {trap}{place}")),
-            None => Failure::new(FailureClass::Connector, format!("the connector was stopped: {}", error.root_cause())),
+            Some(trap) => {
+                Failure::new(FailureClass::Connector, format!("the connector trapped: {trap}{place}"))
+            }
+            None => Failure::new(
+                FailureClass::Connector,
+                format!("the connector was stopped: {}", error.root_cause()),
+            ),
         }
     }
 }
@@ -198,7 +216,9 @@ pub(crate) fn limit(key: &str, message: impl Into<String>) -> Failure {
 fn innermost(trace: &WasmBacktrace) -> Option<String> {
     let names = trace.frames().iter().filter_map(|frame| frame.func_name());
     // Frames of the language's own panic machinery say nothing.
-    let mut names = names.filter(|name| !["panic", "abort", "rust_begin_unwind", "__rust", "core::", "std::"].iter().any(|p| name.contains(p)));
+    let mut names = names.filter(|name| {
+        !["panic", "abort", "rust_begin_unwind", "__rust", "core::", "std::"].iter().any(|p| name.contains(p))
+    });
     let name = names.next()?;
     Some(format!(" in `{}`", cut(&plain(name), 200)))
 }

@@ -82,8 +82,9 @@ impl<B: Send + 'static> Guest<B> {
         bridge: B,
     ) -> Result<Self, Failure> {
         let limits = control.limits();
-        let no_scratch =
-            |error: &dyn std::fmt::Display| Failure::new(FailureClass::Internal, format!("cannot make a scratch folder: {error}"));
+        let no_scratch = |error: &dyn std::fmt::Display| {
+            Failure::new(FailureClass::Internal, format!("cannot make a scratch folder: {error}"))
+        };
         let scratch = Scratch::new().map_err(|error| no_scratch(&error))?;
         let quota = Quota::new(scratch.dir().map_err(|error| no_scratch(&error))?, limits);
         let outputs = [LogSource::Stdout, LogSource::Stderr]
@@ -98,7 +99,8 @@ impl<B: Send + 'static> Guest<B> {
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .max_random_size(limits.random_bytes.get());
-        wasi.preopened_dir(scratch.path(), SCRATCH, FsPerms::ReadWrite).map_err(|error| no_scratch(&error))?;
+        wasi.preopened_dir(scratch.path(), SCRATCH, FsPerms::ReadWrite)
+            .map_err(|error| no_scratch(&error))?;
         for mount in options.mounts {
             add_mount(&mut wasi, mount)?;
         }
@@ -132,7 +134,10 @@ impl<B: Send + 'static> Guest<B> {
     }
 
     /// Waits for a call into the guest within the limits; see [`Control::watch`].
-    pub(crate) async fn call<'a, R, F>(&'a mut self, call: impl FnOnce(&'a mut Store<GuestState<B>>) -> F) -> Result<R, Failure>
+    pub(crate) async fn call<'a, R, F>(
+        &'a mut self,
+        call: impl FnOnce(&'a mut Store<GuestState<B>>) -> F,
+    ) -> Result<R, Failure>
     where
         F: Future<Output = wasmtime::Result<R>> + 'a,
     {

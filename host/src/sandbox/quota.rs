@@ -61,7 +61,10 @@ impl Quota {
         let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.refused.map(|key| {
             let message = if key == "scratch" {
-                format!("the connector wanted more than {} in its scratch folder", ByteSize::bytes(self.max_bytes))
+                format!(
+                    "the connector wanted more than {} in its scratch folder",
+                    ByteSize::bytes(self.max_bytes)
+                )
             } else {
                 format!("the connector wanted more than {} files in its scratch folder", self.max_files)
             };
@@ -72,7 +75,8 @@ impl Quota {
     fn grow(&self, bytes: u64, files: u64) -> Result<(), ErrorCode> {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = |used: &Used| {
-            used.bytes.saturating_add(bytes) <= self.max_bytes && used.files.saturating_add(files) <= self.max_files
+            used.bytes.saturating_add(bytes) <= self.max_bytes
+                && used.files.saturating_add(files) <= self.max_files
         };
         if !fits(&used) {
             (used.bytes, used.files) = measure(&self.folder);
@@ -165,7 +169,8 @@ impl OutputStream for QuotaStream {
 fn gap(descriptor: &Descriptor, offset: u64) -> u64 {
     match descriptor {
         Descriptor::File(file) => {
-            let size = rustix::fs::fstat(file.file.as_fd()).map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0));
+            let size = rustix::fs::fstat(file.file.as_fd())
+                .map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0));
             offset.saturating_sub(size)
         }
         Descriptor::Dir(_) => 0,
@@ -202,11 +207,10 @@ pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>
             Box::new(async move {
                 let state = cx.data_mut();
                 let scratch = state.descriptors.in_scratch(&fd);
-                if scratch && open_flags.contains(OpenFlags::CREATE) {
-                    if let Err(code) = state.quota.grow(0, 1) {
+                if scratch && open_flags.contains(OpenFlags::CREATE)
+                    && let Err(code) = state.quota.grow(0, 1) {
                         return Ok((Err(code),));
                     }
-                }
                 let opened = state.filesystem().open_at(fd, path_flags, path, open_flags, flags).await;
                 if let Ok(descriptor) = &opened {
                     state.descriptors.note(descriptor, scratch);
@@ -215,22 +219,28 @@ pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>
             })
         },
     )?;
-    types.func_wrap_async("[method]descriptor.create-directory-at", |mut cx: Cx<'_, B>, (fd, path): (Fd, String)| {
-        Box::new(async move {
-            if let Err(code) = cx.data_mut().grow_in(&fd, 0, 1) {
-                return Ok((Err(code),));
-            }
-            answer(cx.data_mut().filesystem().create_directory_at(fd, path).await)
-        })
-    })?;
-    types.func_wrap_async("[method]descriptor.symlink-at", |mut cx: Cx<'_, B>, (fd, old, new): (Fd, String, String)| {
-        Box::new(async move {
-            if let Err(code) = cx.data_mut().grow_in(&fd, 0, 1) {
-                return Ok((Err(code),));
-            }
-            answer(cx.data_mut().filesystem().symlink_at(fd, old, new).await)
-        })
-    })?;
+    types.func_wrap_async(
+        "[method]descriptor.create-directory-at",
+        |mut cx: Cx<'_, B>, (fd, path): (Fd, String)| {
+            Box::new(async move {
+                if let Err(code) = cx.data_mut().grow_in(&fd, 0, 1) {
+                    return Ok((Err(code),));
+                }
+                answer(cx.data_mut().filesystem().create_directory_at(fd, path).await)
+            })
+        },
+    )?;
+    types.func_wrap_async(
+        "[method]descriptor.symlink-at",
+        |mut cx: Cx<'_, B>, (fd, old, new): (Fd, String, String)| {
+            Box::new(async move {
+                if let Err(code) = cx.data_mut().grow_in(&fd, 0, 1) {
+                    return Ok((Err(code),));
+                }
+                answer(cx.data_mut().filesystem().symlink_at(fd, old, new).await)
+            })
+        },
+    )?;
     types.func_wrap_async(
         "[method]descriptor.link-at",
         |mut cx: Cx<'_, B>, (fd, flags, old, new_fd, new): (Fd, PathFlags, String, Fd, String)| {
@@ -266,16 +276,19 @@ pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>
             })
         },
     )?;
-    types.func_wrap("[method]descriptor.write-via-stream", |mut cx: Cx<'_, B>, (fd, offset): (Fd, u64)| {
-        let state = cx.data_mut();
-        let scratch = state.descriptors.in_scratch(&fd);
-        let growth = gap(state.table.get(&fd)?, offset);
-        if let Err(code) = state.grow_in(&fd, growth, 0) {
-            return Ok((Err(code),));
-        }
-        let stream = state.filesystem().write_via_stream(fd, offset);
-        state.bound_stream(stream, scratch)
-    })?;
+    types.func_wrap(
+        "[method]descriptor.write-via-stream",
+        |mut cx: Cx<'_, B>, (fd, offset): (Fd, u64)| {
+            let state = cx.data_mut();
+            let scratch = state.descriptors.in_scratch(&fd);
+            let growth = gap(state.table.get(&fd)?, offset);
+            if let Err(code) = state.grow_in(&fd, growth, 0) {
+                return Ok((Err(code),));
+            }
+            let stream = state.filesystem().write_via_stream(fd, offset);
+            state.bound_stream(stream, scratch)
+        },
+    )?;
     types.func_wrap("[method]descriptor.append-via-stream", |mut cx: Cx<'_, B>, (fd,): (Fd,)| {
         let state = cx.data_mut();
         let scratch = state.descriptors.in_scratch(&fd);

@@ -52,9 +52,10 @@ fn remove_abandoned(parent: &Path) {
         }
         let Ok(folder) = File::open(entry.path()) else { continue };
         // A folder that was made a moment ago may not be locked yet.
-        let young = folder.metadata().and_then(|m| m.modified()).is_ok_and(|time| {
-            time.elapsed().is_ok_and(|age| age < std::time::Duration::from_secs(60))
-        });
+        let young = folder
+            .metadata()
+            .and_then(|m| m.modified())
+            .is_ok_and(|time| time.elapsed().is_ok_and(|age| age < std::time::Duration::from_secs(60)));
         if !young && folder.try_lock().is_ok() {
             let _ = fs::remove_dir_all(entry.path());
         }
