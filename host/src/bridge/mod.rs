@@ -175,7 +175,7 @@ impl Bridge {
         storage.commit(self.state.changes().clone()).await.map_err(|failure| self.fail(failure))?;
         self.state.committed();
         if !self.full_refresh {
-            let (commits, rows) = self.stats.committed();
+            let (commits, rows) = self.stats.committed(false);
             self.log.emit(&Event::Committed { commits, rows });
         }
         Ok(())

@@ -55,24 +55,17 @@ impl Stats {
         }
     }
 
-    /// Everything so far is durable; the number of commits and of rows. In a
-    /// full refresh nothing is durable before its end.
-    pub fn committed(&self) -> (u64, u64) {
+    /// What was written so far is durable; the number of commits and of rows.
+    /// A stream that is replaced waits for the end of the run.
+    pub fn committed(&self, end: bool) -> (u64, u64) {
         let mut rows = 0;
         for report in lock(&self.streams).values_mut() {
-            report.committed_rows = report.rows;
-            rows += report.rows;
+            if end || report.mode != WriteMode::Replace {
+                report.committed_rows = report.rows;
+            }
+            rows += report.committed_rows;
         }
         (self.commits.fetch_add(1, Ordering::Relaxed) + 1, rows)
-    }
-
-    /// What streams with this test wrote is not durable after all.
-    pub fn rolled_back(&self, dropped: impl Fn(&StreamReport) -> bool) {
-        for report in lock(&self.streams).values_mut() {
-            if dropped(report) {
-                report.committed_rows = 0;
-            }
-        }
     }
 
     /// A request was sent.

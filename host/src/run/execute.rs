@@ -15,7 +15,7 @@ use crate::report::{Event, Level, RunReport, Status};
 use crate::sandbox::guest::GuestOptions;
 use crate::sandbox::http::HttpState;
 use crate::storage::worker::{self, StorageHandle};
-use crate::storage::{Outcome, RunInfo, StateChanges, StorageError, WriteMode, registry};
+use crate::storage::{Outcome, RunInfo, StateChanges, StorageError, registry};
 
 /// How often progress is told.
 const PROGRESS: Duration = Duration::from_millis(250);
@@ -225,18 +225,12 @@ async fn end(
     let finished = storage.finish(outcome, changes, error).await;
     match (result, finished) {
         (Ok(()), Ok(())) => {
-            let (commits, rows) = channels.stats.committed();
+            let (commits, rows) = channels.stats.committed(true);
             channels.log.emit(&Event::Committed { commits, rows });
             Ok(())
         }
-        (Ok(()), Err(error)) => {
-            channels.stats.rolled_back(|report| report.mode == WriteMode::Replace);
-            Err(storage_failure(&error, &|text| channels.log.clean(text)))
-        }
-        (Err(failure), _) => {
-            channels.stats.rolled_back(|report| report.mode == WriteMode::Replace);
-            Err(failure)
-        }
+        (Ok(()), Err(error)) => Err(storage_failure(&error, &|text| channels.log.clean(text))),
+        (Err(failure), _) => Err(failure),
     }
 }
 
