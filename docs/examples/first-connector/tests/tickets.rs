@@ -10,7 +10,7 @@ fn desk(request: &Request) -> Response {
     if request.header("authorization") != Some("Bearer t0ken") {
         return Response::json(json!({"message": "unknown token"})).with_status(401);
     }
-    let page = request.query("page").unwrap();
+    let page = request.query("page").unwrap_or_default();
     let ticket = |id: i64, day: &str| json!({"id": id, "subject": format!("ticket {id}"), "assignee": null, "updated_at": format!("{day}T08:00:00Z")});
     Response::json(match (page.as_str(), request.query("since").as_deref()) {
         ("1", None) => json!({"tickets": [ticket(1, "2024-03-01"), ticket(2, "2024-03-02")], "next": 2}),
