@@ -11,6 +11,8 @@ use crate::stream::{DataType, Field};
 pub(crate) struct Columns {
     rows: usize,
     bytes: usize,
+    /// What the values of fixed size take in each row.
+    width: usize,
     columns: Vec<Column>,
 }
 
@@ -22,6 +24,8 @@ struct Column {
 }
 
 enum Values {
+    /// A column that the stream was opened without.
+    Skipped,
     Booleans(Vec<u8>),
     Int64s(Vec<i64>),
     Float64s(Vec<f64>),
@@ -36,48 +40,98 @@ struct VarValues {
     data: Vec<u8>,
 }
 
+/// A row on its way into the columns: takes one value a field, in their order.
+/// What does not fit is told when the row is complete.
+#[derive(Debug)]
+pub struct Row<'a> {
+    columns: std::slice::IterMut<'a, Column>,
+    /// Rows before this one.
+    index: usize,
+    /// What its texts and bytes take.
+    bytes: usize,
+    wrong: Option<Box<Error>>,
+}
+
+impl Row<'_> {
+    /// Takes the value of the next field.
+    #[inline(always)]
+    pub fn put(&mut self, cell: Cell<'_>) {
+        match self.columns.next() {
+            Some(column) => {
+                if let Err(error) = column.push(cell, self.index, &mut self.bytes) {
+                    self.refuse(error);
+                }
+            }
+            None => self.refuse(Box::new(Error::invalid_data("a row has more values than columns"))),
+        }
+    }
+
+    #[cold]
+    fn refuse(&mut self, error: Box<Error>) {
+        self.wrong.get_or_insert(error);
+    }
+}
+
 impl Columns {
-    pub(crate) fn new(fields: &[Field]) -> Self {
-        let column = |field: &Field| Column {
-            field: field.clone(),
-            validity: None,
-            values: Values::new(field.data_type),
-        };
-        Self { rows: 0, bytes: 0, columns: fields.iter().map(column).collect() }
+    /// Buffers for the columns that are `chosen`; the values of others are taken
+    /// and forgotten.
+    pub(crate) fn new(fields: &[Field], chosen: impl Fn(&Field) -> bool) -> Self {
+        let values =
+            |field: &Field| if chosen(field) { Values::new(field.data_type) } else { Values::Skipped };
+        let column = |field: &Field| Column { field: field.clone(), validity: None, values: values(field) };
+        let columns: Vec<Column> = fields.iter().map(column).collect();
+        Self { rows: 0, bytes: 0, width: columns.iter().map(|column| column.values.width()).sum(), columns }
     }
 
     /// Rows that wait.
+    #[inline]
     pub(crate) fn rows(&self) -> usize {
         self.rows
     }
 
     /// About how many bytes the waiting rows take.
+    #[inline]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Checks a row, which has a value for each column, and answers how many bytes
-    /// it takes.
-    pub(crate) fn measure<'a>(&self, cells: impl Iterator<Item = &'a Cell<'a>>) -> Result<usize> {
-        let mut bytes = 0;
-        for (column, cell) in self.columns.iter().zip(cells) {
-            bytes += column.measure(cell)?;
+    /// Appends a row, and answers how many bytes it takes. A row that does not
+    /// fit is not appended.
+    #[inline]
+    pub(crate) fn push(&mut self, encode: impl FnOnce(&mut Row<'_>)) -> Result<usize> {
+        let mut row =
+            Row { columns: self.columns.iter_mut(), index: self.rows, bytes: self.width, wrong: None };
+        encode(&mut row);
+        if row.wrong.is_some() || row.columns.len() > 0 {
+            let error = row.wrong.map(|error| *error);
+            self.truncate();
+            return Err(error.unwrap_or_else(|| Error::invalid_data("a row has fewer values than columns")));
         }
+        let bytes = row.bytes;
+        self.rows += 1;
+        self.bytes += bytes;
         Ok(bytes)
     }
 
-    /// Appends a row that was measured.
-    pub(crate) fn push<'a>(&mut self, cells: impl Iterator<Item = &'a Cell<'a>>, bytes: usize) {
-        for (column, cell) in self.columns.iter_mut().zip(cells) {
-            column.push(cell, self.rows);
+    /// Takes back the last row, of so many bytes.
+    #[cold]
+    pub(crate) fn pop(&mut self, bytes: usize) {
+        self.rows -= 1;
+        self.bytes -= bytes;
+        self.truncate();
+    }
+
+    /// Forgets what stands behind the last complete row.
+    #[cold]
+    fn truncate(&mut self) {
+        for column in &mut self.columns {
+            column.truncate(self.rows);
         }
-        self.rows += 1;
-        self.bytes += bytes;
     }
 
     /// The waiting rows, as the host takes them.
     pub(crate) fn views(&self) -> Vec<ColumnView<'_>> {
-        self.columns.iter().map(Column::view).collect()
+        self.columns.iter().filter_map(Column::view).collect()
     }
 
     /// Forgets the rows and keeps the buffers.
@@ -91,64 +145,77 @@ impl Columns {
     }
 }
 
+impl std::fmt::Debug for Column {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.field.fmt(f)
+    }
+}
+
 impl Column {
-    /// What a value takes in this column, or why it does not belong there.
-    #[inline]
-    fn measure(&self, cell: &Cell<'_>) -> Result<usize> {
-        Ok(match (&self.values, cell) {
-            (_, Cell::Null) if self.field.nullable => 8,
-            (Values::Booleans(_), Cell::Bool(_)) => 1,
-            (Values::Int64s(_), Cell::Int(_))
-            | (Values::Float64s(_), Cell::Float(_))
-            | (Values::Timestamps(_), Cell::Timestamp(_)) => 8,
-            (Values::Dates(_), Cell::Date(_)) => 4,
-            (Values::Texts(_), Cell::Text(text)) => 4 + text.len(),
-            (Values::Texts(_), Cell::Json(value)) => 4 + json_len(value),
-            (Values::Binaries(_), Cell::Bytes(bytes)) => 4 + bytes.len(),
-            _ => return Err(self.mismatch(cell)),
-        })
+    /// Appends a value as that of row number `row`, or says why it does not
+    /// belong here.
+    #[inline(always)]
+    fn push(&mut self, cell: Cell<'_>, row: usize, bytes: &mut usize) -> Result<(), Box<Error>> {
+        match (&mut self.values, cell) {
+            (Values::Skipped, _) => return Ok(()),
+            (_, Cell::Null) => return self.push_null(row),
+            (Values::Booleans(bits), Cell::Bool(value)) => push_bit(bits, row, value),
+            (Values::Int64s(values), Cell::Int(value)) => values.push(value),
+            (Values::Float64s(values), Cell::Float(value)) => values.push(value),
+            (Values::Dates(values), Cell::Date(date)) => values.push(date.days()),
+            (Values::Timestamps(values), Cell::Timestamp(time)) => values.push(time.micros()),
+            (Values::Texts(values), Cell::Text(text)) => *bytes += values.push(text.as_bytes()),
+            (Values::Binaries(values), Cell::Bytes(value)) => *bytes += values.push(value),
+            (Values::Texts(values), Cell::Json(value)) => *bytes += values.push_json(value),
+            (_, cell) => return Err(self.mismatch(cell)),
+        }
+        if let Some(validity) = &mut self.validity {
+            push_bit(validity, row, true);
+        }
+        Ok(())
+    }
+
+    fn push_null(&mut self, row: usize) -> Result<(), Box<Error>> {
+        if !self.field.nullable {
+            return Err(self.mismatch(Cell::Null));
+        }
+        push_bit(self.validity.get_or_insert_with(|| ones(row)), row, false);
+        match &mut self.values {
+            Values::Skipped => {}
+            Values::Booleans(bits) => push_bit(bits, row, false),
+            Values::Int64s(values) | Values::Timestamps(values) => values.push(0),
+            Values::Float64s(values) => values.push(0.0),
+            Values::Dates(values) => values.push(0),
+            Values::Texts(values) | Values::Binaries(values) => values.end(),
+        }
+        Ok(())
     }
 
     #[cold]
-    fn mismatch(&self, cell: &Cell<'_>) -> Error {
-        let name = &self.field.name;
-        Error::invalid_data(match cell {
+    fn mismatch(&self, cell: Cell<'_>) -> Box<Error> {
+        let Field { name, data_type, .. } = &self.field;
+        Box::new(Error::invalid_data(match cell {
             Cell::Null => format!("field `{name}` may not be null"),
-            _ => {
-                format!("field `{name}` holds {:?}, but a row has {}", self.field.data_type, cell.type_name())
-            }
-        })
+            _ => format!("field `{name}` holds {data_type:?}, but a row has {}", cell.type_name()),
+        }))
     }
 
-    /// Appends a value; null where it is none.
-    #[inline]
-    fn push(&mut self, cell: &Cell<'_>, row: usize) {
-        let valid = !matches!(cell, Cell::Null);
-        if !valid && self.validity.is_none() {
-            self.validity = Some(ones(row));
-        }
+    fn truncate(&mut self, rows: usize) {
         if let Some(validity) = &mut self.validity {
-            push_bit(validity, row, valid);
+            truncate_bits(validity, rows);
         }
-        match (&mut self.values, cell) {
-            (Values::Booleans(bits), cell) => push_bit(bits, row, matches!(cell, Cell::Bool(true))),
-            (Values::Int64s(values), Cell::Int(value)) => values.push(*value),
-            (Values::Int64s(values), _) => values.push(0),
-            (Values::Float64s(values), Cell::Float(value)) => values.push(*value),
-            (Values::Float64s(values), _) => values.push(0.0),
-            (Values::Dates(values), Cell::Date(date)) => values.push(date.days()),
-            (Values::Dates(values), _) => values.push(0),
-            (Values::Timestamps(values), Cell::Timestamp(time)) => values.push(time.micros()),
-            (Values::Timestamps(values), _) => values.push(0),
-            (Values::Texts(values), Cell::Text(text)) => values.push(text.as_bytes()),
-            (Values::Texts(values), Cell::Json(value)) => values.push_json(value),
-            (Values::Binaries(values), Cell::Bytes(bytes)) => values.push(bytes),
-            (Values::Texts(values) | Values::Binaries(values), _) => values.push(&[]),
+        match &mut self.values {
+            Values::Skipped => {}
+            Values::Booleans(bits) => truncate_bits(bits, rows),
+            Values::Int64s(values) | Values::Timestamps(values) => values.truncate(rows),
+            Values::Float64s(values) => values.truncate(rows),
+            Values::Dates(values) => values.truncate(rows),
+            Values::Texts(values) | Values::Binaries(values) => values.truncate(rows),
         }
     }
 
-    fn view(&self) -> ColumnView<'_> {
-        ColumnView { validity: self.validity.as_deref(), values: self.values.view() }
+    fn view(&self) -> Option<ColumnView<'_>> {
+        Some(ColumnView { validity: self.validity.as_deref(), values: self.values.view()? })
     }
 }
 
@@ -165,8 +232,19 @@ impl Values {
         }
     }
 
+    /// What a value takes beside the bytes of texts.
+    fn width(&self) -> usize {
+        match self {
+            Self::Skipped => 0,
+            Self::Booleans(_) => 1,
+            Self::Int64s(_) | Self::Float64s(_) | Self::Timestamps(_) => 8,
+            Self::Texts(_) | Self::Binaries(_) | Self::Dates(_) => 4,
+        }
+    }
+
     fn clear(&mut self) {
         match self {
+            Self::Skipped => {}
             Self::Booleans(values) => values.clear(),
             Self::Int64s(values) | Self::Timestamps(values) => values.clear(),
             Self::Float64s(values) => values.clear(),
@@ -175,8 +253,9 @@ impl Values {
         }
     }
 
-    fn view(&self) -> ValuesView<'_> {
-        match self {
+    fn view(&self) -> Option<ValuesView<'_>> {
+        Some(match self {
+            Self::Skipped => return None,
             Self::Booleans(bits) => ValuesView::Booleans(bits),
             Self::Int64s(values) => ValuesView::Int64s(values),
             Self::Float64s(values) => ValuesView::Float64s(values),
@@ -184,7 +263,7 @@ impl Values {
             Self::Timestamps(values) => ValuesView::Timestamps(values),
             Self::Texts(values) => ValuesView::Texts { offsets: &values.offsets, data: &values.data },
             Self::Binaries(values) => ValuesView::Binaries { offsets: &values.offsets, data: &values.data },
-        }
+        })
     }
 }
 
@@ -196,17 +275,26 @@ impl VarValues {
         Self { offsets: vec![0], data: Vec::new() }
     }
 
+    /// Appends a value and answers its length.
     #[inline]
-    fn push(&mut self, value: &[u8]) {
+    fn push(&mut self, value: &[u8]) -> usize {
         self.data.extend_from_slice(value);
         self.end();
+        value.len()
     }
 
-    fn push_json(&mut self, value: &serde_json::Value) {
+    fn push_json(&mut self, value: &serde_json::Value) -> usize {
+        let before = self.data.len();
         // Writing a JSON value into a vector cannot fail: its keys are strings.
         let written = serde_json::to_writer(&mut self.data, value);
         debug_assert!(written.is_ok(), "{written:?}");
         self.end();
+        self.data.len() - before
+    }
+
+    fn truncate(&mut self, rows: usize) {
+        self.offsets.truncate(rows + 1);
+        self.data.truncate(self.offsets.last().map_or(0, |end| *end as usize));
     }
 
     #[inline]
@@ -242,17 +330,11 @@ fn ones(count: usize) -> Vec<u8> {
     bits
 }
 
-/// About how long a JSON value is as text: enough to know when a batch is full.
-fn json_len(value: &serde_json::Value) -> usize {
-    use serde_json::Value;
-    match value {
-        Value::Null | Value::Bool(_) => 5,
-        Value::Number(_) => 20,
-        Value::String(text) => text.len() + 2,
-        Value::Array(items) => items.iter().map(|item| json_len(item) + 1).sum::<usize>() + 2,
-        Value::Object(members) => {
-            members.iter().map(|(key, item)| key.len() + json_len(item) + 4).sum::<usize>() + 2
-        }
+/// Keeps the first `count` bits.
+fn truncate_bits(bits: &mut Vec<u8>, count: usize) {
+    bits.truncate(count.div_ceil(8));
+    if let (Some(last), rest @ 1..) = (bits.last_mut(), count % 8) {
+        *last &= (1 << rest) - 1;
     }
 }
 
@@ -261,11 +343,14 @@ mod tests {
     use super::*;
     use crate::time::{Date, Timestamp};
 
+    fn put(columns: &mut Columns, cells: &[Cell<'_>]) -> Result<usize> {
+        columns.push(|row| cells.iter().for_each(|cell| row.put(*cell)))
+    }
+
     fn encode(fields: &[Field], rows: &[&[Cell<'_>]]) -> Columns {
-        let mut columns = Columns::new(fields);
+        let mut columns = Columns::new(fields, |_| true);
         for row in rows {
-            let bytes = columns.measure(row.iter()).unwrap();
-            columns.push(row.iter(), bytes);
+            put(&mut columns, row).unwrap();
         }
         columns
     }
@@ -328,13 +413,21 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_does_not_fit_is_refused_by_name() {
-        let columns = Columns::new(&[Field::of::<i64>("n"), Field::of::<String>("s")]);
-        let refuse = |row: &[Cell<'_>]| columns.measure(row.iter()).unwrap_err().to_string();
-        assert_eq!(refuse(&[Cell::Null, Cell::Text("")]), "field `n` may not be null");
-        assert_eq!(
-            refuse(&[Cell::Int(1), Cell::Bool(true)]),
-            "field `s` holds Text, but a row has a boolean"
-        );
+    fn a_row_that_does_not_fit_is_refused_and_leaves_nothing() {
+        let fields = [Field::of::<Option<bool>>("b"), Field::of::<String>("s"), Field::of::<i64>("n")];
+        let mut columns = encode(&fields, &[&[Cell::Bool(true), Cell::Text("one"), Cell::Int(1)]]);
+        let mut refuse = |cells: &[Cell<'_>]| put(&mut columns, cells).unwrap_err().to_string();
+        let (flag, text, number) = (Cell::Bool(true), Cell::Text("two"), Cell::Int(2));
+        assert_eq!(refuse(&[flag, text]), "a row has fewer values than columns");
+        assert_eq!(refuse(&[flag, text, number, number]), "a row has more values than columns");
+        assert_eq!(refuse(&[Cell::Null, text, Cell::Null]), "field `n` may not be null");
+        assert_eq!(refuse(&[flag, number, number]), "field `s` holds Text, but a row has an integer");
+        put(&mut columns, &[Cell::Bool(false), Cell::Text("three"), Cell::Int(3)]).unwrap();
+
+        let views = columns.views();
+        assert_eq!((columns.rows(), views[0].validity), (2, Some(&[0b11][..])));
+        assert!(matches!(views[0].values, ValuesView::Booleans(&[0b01])));
+        assert!(matches!(views[1].values, ValuesView::Texts { offsets: &[0, 3, 8], data: b"onethree" }));
+        assert!(matches!(views[2].values, ValuesView::Int64s(&[1, 3])));
     }
 }

@@ -93,7 +93,7 @@ impl<C> Context<C> {
             Some(table) => table,
             None => self.tables.open(R::stream(), Open::default())?,
         };
-        record.cells(|cells| self.tables.write(table, cells))
+        self.tables.write(table, |row| record.encode(row))
     }
 
     /// Opens the stream of a record with options: a mode, or some of its columns.
@@ -118,7 +118,7 @@ impl<C> Context<C> {
     /// Writes one row: a value a field, in the order of the stream's fields.
     #[inline]
     pub fn write_row(&mut self, table: Table, cells: &[Cell<'_>]) -> Result<()> {
-        self.tables.write(table, cells)
+        self.tables.write(table, |row| cells.iter().for_each(|cell| row.put(*cell)))
     }
 
     /// Writes JSON objects, one a line, unchanged. A line end after the last one
@@ -170,7 +170,7 @@ impl<C> Context<C> {
     }
 }
 
-#[cfg(all(test, not(target_family = "wasm")))]
+#[cfg(test)]
 mod tests {
     use serde::de::IgnoredAny;
     use serde_json::json;
@@ -244,14 +244,14 @@ mod tests {
         assert_eq!((rows.len(), batches), (70_000, vec![65_536, 4_464]));
         assert_eq!((&rows[65_535]["x"], &rows[65_536]["x"]), (&json!(false), &json!(true)));
 
-        let text = "x".repeat(1024 * 1024);
+        let text = "x".repeat(900 * 1024);
         let huge = "x".repeat(9 * 1024 * 1024);
-        let texts = [&text, &text, &text, &text, &huge, &text];
+        let texts = [&text, &text, &huge, &text, &text, &text, &text, &text, &text];
         let (_, _, _, batches) = written("t", |ctx| {
             let table = ctx.open_stream(Stream::new("t").field(Field::of::<String>("x")), Open::default())?;
             texts.iter().try_for_each(|text| ctx.write_row(table, &[Cell::Text(text)]))
         });
-        assert_eq!(batches, [3, 1, 1, 1]);
+        assert_eq!(batches, [2, 1, 5, 1]);
     }
 
     #[test]
@@ -279,7 +279,7 @@ mod tests {
             let refused = ctx.write_row(table, &[Cell::Int(1), Cell::Text("2")]).unwrap_err();
             assert_eq!(refused.message(), "stream `n`: field `y` holds Int64, but a row has text");
             let refused = ctx.write_row(table, &[Cell::Int(1)]).unwrap_err();
-            assert_eq!(refused.message(), "stream `n`: a row has 1 values for 2 columns");
+            assert_eq!(refused.message(), "stream `n`: a row has fewer values than columns");
             ctx.write_row(table, &[Cell::Int(3), Cell::Int(4)])
         });
         assert_eq!(rows, [json!({"x": 3, "y": 4})]);
@@ -299,13 +299,13 @@ mod tests {
         assert_eq!(rows, [1, 2, 3, 4, 5].map(|x| json!({"x": x})));
         assert_eq!(batches, [3, 1, 1]);
 
-        let lines: String = (0..350_000).map(|x| format!("{{\"x\": {x}}}\n")).collect();
+        let lines: String = (0..20_000).map(|x| format!("{{\"x\": {x:250}}}\n")).collect();
         let (result, _, rows, batches) = written("n", |ctx| {
             let table = ctx.open_stream(stream(), Open::default())?;
             ctx.copy_json(table, lines.trim_end().as_bytes())
         });
         assert_eq!(result.unwrap() as usize, lines.len() - 1);
-        assert!(rows.iter().enumerate().all(|(x, row)| row["x"] == json!(x)) && rows.len() == 350_000);
+        assert!(rows.iter().enumerate().all(|(x, row)| row["x"] == json!(x)) && rows.len() == 20_000);
         assert_eq!(batches.len(), lines.len().div_ceil(4 * 1024 * 1024));
     }
 

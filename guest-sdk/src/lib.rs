@@ -92,6 +92,7 @@ mod writer;
 
 pub use ow_connector_derive::Record;
 
+pub use columns::Row;
 pub use connector::{Connector, Spec};
 pub use context::Context;
 pub use error::{Context as ErrorContext, Error, ErrorKind, Result};

@@ -7,6 +7,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::columns::Row;
 use crate::stream::{DataType, Stream};
 use crate::time::{Date, Timestamp};
 
@@ -15,11 +16,12 @@ pub trait Record {
     /// The name of the stream.
     const STREAM: &'static str;
 
-    /// The stream's columns, in the order of [`Record::cells`].
+    /// The stream, with its columns in the order of [`Record::encode`].
     fn stream() -> Stream;
 
-    /// Hands the row's values to `take`, in the order of the stream's fields.
-    fn cells<R>(&self, take: impl FnOnce(&[Cell<'_>]) -> R) -> R;
+    /// Puts the values into a row: one a field, in the order of the stream's.
+    /// It may be called twice for a row that starts a new batch.
+    fn encode(&self, row: &mut Row<'_>);
 }
 
 /// One value of a row, borrowed.

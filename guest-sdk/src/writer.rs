@@ -3,18 +3,21 @@
 
 use std::io::Read;
 
-use crate::columns::Columns;
+use crate::columns::{Columns, Row};
 use crate::error::{Error, Result};
 use crate::host;
-use crate::record::Cell;
 use crate::stream::{Stream, WriteMode};
 
 /// Rows in a batch, at most.
 const BATCH_ROWS: usize = 65_536;
 
-/// Bytes in a batch, at most; a single row may be larger. Far below what the
-/// host takes in one call, and large enough for a call to cost nothing.
+/// Bytes from which on a batch is handed over. Far below what the host takes in
+/// one call, and large enough for a call to cost nothing.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes from which on a row is a batch of its own, so that it has all of what
+/// the host takes in one call.
+const LARGE_ROW: usize = 1024 * 1024;
 
 /// Bytes read at once from a stream of JSON lines.
 const CHUNK: usize = 256 * 1024;
@@ -53,10 +56,6 @@ pub(crate) struct Tables(Vec<Buffer>);
 struct Buffer {
     name: String,
     writer: host::Writer,
-    /// Positions of the columns that are written, where not all are.
-    chosen: Option<Vec<usize>>,
-    /// How many values a row has before the choice.
-    width: usize,
     columns: Columns,
     lines: Vec<u8>,
 }
@@ -71,16 +70,16 @@ impl Tables {
     /// Opens a stream's table. A table that is open already is flushed and
     /// opened anew.
     pub(crate) fn open(&mut self, stream: Stream, options: Open) -> Result<Table> {
-        let width = stream.fields.len();
-        let (stream, chosen) = choose(stream, options.fields)?;
+        let all = stream.fields.clone();
+        let stream = choose(stream, options.fields)?;
         let mode = options.mode.unwrap_or_else(|| stream.default_mode());
         let table = self.find(&stream.name);
         if let Some(buffer) = table.and_then(|Table(index)| self.0.get_mut(index)) {
             buffer.flush()?;
         }
         let writer = host::open(&stream, mode)?;
-        let columns = Columns::new(&stream.fields);
-        let buffer = Buffer { name: stream.name, writer, chosen, width, columns, lines: Vec::new() };
+        let columns = Columns::new(&all, |field| stream.fields.contains(field));
+        let buffer = Buffer { name: stream.name, writer, columns, lines: Vec::new() };
         match table {
             Some(Table(index)) => {
                 if let Some(old) = self.0.get_mut(index) {
@@ -101,8 +100,8 @@ impl Tables {
     }
 
     #[inline]
-    pub(crate) fn write(&mut self, table: Table, cells: &[Cell<'_>]) -> Result<()> {
-        self.get(table)?.write(cells)
+    pub(crate) fn write(&mut self, table: Table, encode: impl Fn(&mut Row<'_>)) -> Result<()> {
+        self.get(table)?.write(encode)
     }
 
     pub(crate) fn write_json(&mut self, table: Table, lines: &[u8]) -> Result<()> {
@@ -119,8 +118,8 @@ impl Tables {
 }
 
 /// Keeps the chosen columns of a stream, in its order.
-fn choose(mut stream: Stream, fields: Option<Vec<String>>) -> Result<(Stream, Option<Vec<usize>>)> {
-    let Some(fields) = fields else { return Ok((stream, None)) };
+fn choose(mut stream: Stream, fields: Option<Vec<String>>) -> Result<Stream> {
+    let Some(fields) = fields else { return Ok(stream) };
     let chosen = |name: &str| fields.iter().any(|field| field == name);
     for name in fields.iter().chain(&stream.primary_key) {
         if !stream.fields.iter().any(|field| field.name == *name) {
@@ -130,41 +129,27 @@ fn choose(mut stream: Stream, fields: Option<Vec<String>>) -> Result<(Stream, Op
             return Err(Error::internal(format!("field `{name}` of the primary key must be written")));
         }
     }
-    let positions = stream.fields.iter().enumerate().filter(|(_, field)| chosen(&field.name));
-    let positions = positions.map(|(position, _)| position).collect();
     stream.fields.retain(|field| chosen(&field.name));
     stream.cursor_field = stream.cursor_field.filter(|name| chosen(name));
     stream.partition_field = stream.partition_field.filter(|name| chosen(name));
-    Ok((stream, Some(positions)))
+    Ok(stream)
 }
 
 impl Buffer {
     #[inline]
-    fn write(&mut self, cells: &[Cell<'_>]) -> Result<()> {
-        if cells.len() != self.width {
-            let (have, want) = (cells.len(), self.width);
-            return Err(
-                self.in_stream(Error::invalid_data(format!("a row has {have} values for {want} columns")))
-            );
-        }
-        match self.chosen.take() {
-            None => self.push(cells.iter()),
-            Some(chosen) => {
-                let written = self.push(chosen.iter().filter_map(|position| cells.get(*position)));
-                self.chosen = Some(chosen);
-                written
-            }
-        }
-    }
-
-    #[inline]
-    fn push<'a>(&mut self, cells: impl Iterator<Item = &'a Cell<'a>> + Clone) -> Result<()> {
-        let bytes = self.columns.measure(cells.clone()).map_err(|error| self.in_stream(error))?;
-        if !self.lines.is_empty() || (self.columns.bytes() + bytes > BATCH_BYTES && self.columns.rows() > 0) {
+    fn write(&mut self, encode: impl Fn(&mut Row<'_>)) -> Result<()> {
+        if !self.lines.is_empty() {
             self.flush()?;
         }
-        self.columns.push(cells, bytes);
-        if self.columns.rows() >= BATCH_ROWS { self.flush() } else { Ok(()) }
+        let mut bytes = self.columns.push(&encode).map_err(|error| self.in_stream(error))?;
+        if bytes >= LARGE_ROW && self.columns.rows() > 1 {
+            self.columns.pop(bytes);
+            self.flush()?;
+            bytes = self.columns.push(&encode).map_err(|error| self.in_stream(error))?;
+        }
+        let full =
+            self.columns.rows() >= BATCH_ROWS || self.columns.bytes() >= BATCH_BYTES || bytes >= LARGE_ROW;
+        if full { self.flush() } else { Ok(()) }
     }
 
     /// Takes whole lines; the last one needs no line end.

@@ -12,8 +12,9 @@ use std::path::Path;
 use ow_connector::prelude::*;
 use serde_json::value::RawValue;
 
-/// The stream, and the key of the state: file names and what was in them.
-const STREAM: &str = "payments";
+/// Parts of the state, so that the commit after each file writes the names of
+/// a few files, not of all.
+const PARTS: u64 = 256;
 
 /// The largest file that is read; it is held in memory.
 const FILE_LIMIT: u64 = 64 * 1024 * 1024;
@@ -102,17 +103,15 @@ impl Connector for PaymentsDirectory {
         let files = list(&config.directory)?;
         info!("found {} files", files.len());
 
-        let mut known: BTreeMap<String, String> = ctx.state(STREAM)?.unwrap_or_default();
-        known.retain(|name, _| files.binary_search(name).is_ok());
+        let mut known = Known::load(ctx, &files)?;
         let mut broken = Vec::new();
-        let mut waiting = 0;
         for (done, name) in files.iter().enumerate() {
             ctx.cancelled()?;
             match read(ctx, &config.directory, name, known.get(name)) {
                 Ok(None) => {}
                 Ok(Some(fingerprint)) => {
-                    known.insert(name.clone(), fingerprint);
-                    waiting += 1;
+                    known.insert(ctx, name, fingerprint)?;
+                    ctx.commit()?;
                 }
                 Err(error) if error.kind() == ErrorKind::InvalidData => {
                     warn!("{error}");
@@ -120,18 +119,48 @@ impl Connector for PaymentsDirectory {
                 }
                 Err(error) => return Err(error),
             }
-            // After each file; less often where the state is large, so that
-            // writing it does not take longer than reading the files.
-            if waiting > known.len() / 100 {
-                ctx.set_state(STREAM, &known)?;
-                ctx.commit()?;
-                waiting = 0;
-            }
             ctx.progress(done as u64 + 1, files.len() as u64, "files");
         }
-        ctx.set_state(STREAM, &known)?;
-        ctx.commit()?;
         if broken.is_empty() { Ok(()) } else { Err(summary(&broken, files.len())) }
+    }
+}
+
+/// The files that were read, each with the fingerprint of what was in it, under
+/// the state keys `payments/00` to `payments/ff`.
+struct Known(BTreeMap<String, BTreeMap<String, String>>);
+
+impl Known {
+    /// The state without the files that are gone.
+    fn load(ctx: &mut Context<Settings>, files: &[String]) -> Result<Self> {
+        let mut parts = BTreeMap::new();
+        for part in 0..PARTS {
+            let key = format!("payments/{part:02x}");
+            let Some(mut known) = ctx.state::<BTreeMap<String, String>>(&key)? else { continue };
+            let before = known.len();
+            known.retain(|name, _| files.binary_search(name).is_ok());
+            if known.is_empty() {
+                ctx.set_state(&key, &None::<()>)?;
+            } else if known.len() < before {
+                ctx.set_state(&key, &known)?;
+            }
+            parts.insert(key, known);
+        }
+        Ok(Self(parts))
+    }
+
+    fn key(name: &str) -> String {
+        format!("payments/{:02x}", hash(name.as_bytes()) % PARTS)
+    }
+
+    fn get(&self, name: &str) -> Option<&String> {
+        self.0.get(&Self::key(name))?.get(name)
+    }
+
+    fn insert(&mut self, ctx: &mut Context<Settings>, name: &str, fingerprint: String) -> Result<()> {
+        let key = Self::key(name);
+        let part = self.0.entry(key.clone()).or_default();
+        part.insert(name.to_owned(), fingerprint);
+        ctx.set_state(&key, part)
     }
 }
 
@@ -192,12 +221,17 @@ fn read(
     Ok(Some(fingerprint))
 }
 
-/// Tells one content from another (FNV-1a, 64 bits, beside the length).
+/// Tells one content from another: its length and its hash.
 fn fingerprint(bytes: &[u8]) -> String {
-    let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-    });
-    format!("{}-{hash:016x}", bytes.len())
+    format!("{}-{:016x}", bytes.len(), hash(bytes))
+}
+
+/// FNV-1a with 64 bits: fast and well spread. It is no proof against forgery;
+/// the folder is one that the operator chose.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// The payments of a file, each with its text.

@@ -63,7 +63,7 @@ fn expand(input: &DeriveInput) -> Result<Tokens> {
         let ty = &field.ty;
         let description = description(&field.attrs);
         columns.push(quote! { .field(::ow_connector::Field::of::<#ty>(#name) #description) });
-        cells.push(quote! { ::ow_connector::Value::cell(&self.#ident) });
+        cells.push(quote! { row.put(::ow_connector::Value::cell(&self.#ident)); });
         names.push(name);
     }
     for wanted in options.primary_key.iter().chain(&options.cursor).chain(&options.partition) {
@@ -92,8 +92,8 @@ fn expand(input: &DeriveInput) -> Result<Tokens> {
             }
 
             #[inline]
-            fn cells<__R>(&self, take: impl ::core::ops::FnOnce(&[::ow_connector::Cell<'_>]) -> __R) -> __R {
-                take(&[#(#cells),*])
+            fn encode(&self, row: &mut ::ow_connector::Row<'_>) {
+                #(#cells)*
             }
         }
     })
