@@ -315,6 +315,7 @@ impl Running {
 
     /// Whether it has ended.
     pub fn has_ended(&mut self) -> bool {
+        assert!(self.started.elapsed() < PATIENCE, "the command took longer than {PATIENCE:?}");
         self.child.try_wait().unwrap().is_some()
     }
 

@@ -192,7 +192,8 @@ fn values_of_the_environment_are_the_programs() {
 fn scratch_folders_of_processes_do_not_disturb_each_other() {
     let lab = Lab::new();
     let marts = ["one", "two", "three"];
-    let runs = marts.map(|mart| lab.running("scratch_bytes", json!({ "MiB": 5 }), &["--data-mart", mart]));
+    lab.configure(&json!({ "Behaviour": "scratch_bytes", "MiB": 5 }));
+    let runs = marts.map(|mart| lab.start("guest.wasm", &["--data-mart", mart]));
     for run in runs {
         run.wait().expect_success();
     }
