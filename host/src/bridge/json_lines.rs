@@ -6,6 +6,7 @@
 //! objects with the same keys make a batch.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use arrow_array::builder::{
     StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
-use arrow_schema::Schema;
+use arrow_schema::{Schema, SchemaRef};
 use base64::Engine as _;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -24,6 +25,13 @@ use super::refusal::{invalid, limit};
 use super::value::{MICROS, parse_date, parse_decimal, parse_timestamp};
 use crate::report::text::{cut, plain};
 use crate::storage::{DataType, TableSchema, WriteMode};
+
+/// What a batch's columns may take in the host: absent keys take a place too, so
+/// that a few bytes of JSON could become gigabytes.
+const MAX_BYTES: usize = 256 * 1024 * 1024;
+/// What a value takes at least, and what a column of a new record batch takes.
+const VALUE_BYTES: usize = 16;
+const COLUMN_BYTES: usize = 256;
 
 /// The record batches of a guest's JSON lines.
 pub(super) fn record_batches(
@@ -44,6 +52,13 @@ pub(super) fn record_batches(
                 "batch_rows",
                 format!("a batch of the stream '{}' has more than {max_rows} rows", table.name),
             ));
+        }
+        if decoder.bytes > MAX_BYTES {
+            return Err(invalid(format!(
+                "a batch of JSON lines for the stream '{}' takes more than {} MiB in columns; write smaller batches",
+                table.name,
+                MAX_BYTES / (1024 * 1024)
+            )));
         }
         decoder.line(line).map_err(|why| {
             invalid(format!(
@@ -66,6 +81,11 @@ struct Decoder<'t> {
     /// Which fields the objects of the current group have.
     group: Vec<bool>,
     rows: usize,
+    /// What the columns take in all, at least.
+    bytes: usize,
+    /// Fields by name.
+    names: HashMap<&'t str, usize>,
+    schema: SchemaRef,
     batches: Vec<RecordBatch>,
 }
 
@@ -78,6 +98,9 @@ impl<'t> Decoder<'t> {
             present: vec![false; table.fields.len()],
             group: vec![true; table.fields.len()],
             rows: 0,
+            bytes: 0,
+            names: table.fields.iter().enumerate().map(|(index, field)| (field.name.as_str(), index)).collect(),
+            schema: table.arrow(),
             batches: Vec::new(),
         }
     }
@@ -89,7 +112,8 @@ impl<'t> Decoder<'t> {
             .map_err(|error| format!("the bytes from position {} are not UTF-8", error.valid_up_to()))?;
         self.present.fill(false);
         let mut deserializer = serde_json::Deserializer::from_str(line);
-        Row { table: self.table, columns: &mut self.columns, present: &mut self.present }
+        let (table, names) = (self.table, &self.names);
+        Row { table, names, columns: &mut self.columns, present: &mut self.present }
             .deserialize(&mut deserializer)
             .and_then(|()| deserializer.end())
             .map_err(|error| plain_error(&error))?;
@@ -109,12 +133,14 @@ impl<'t> Decoder<'t> {
             }
         }
         self.rows += 1;
+        self.bytes = self.bytes.saturating_add(self.columns.len() * VALUE_BYTES + line.len());
         Ok(())
     }
 
     /// Ends the group before the current object, whose values are the last of
     /// the columns that it has.
     fn split(&mut self) -> Result<(), arrow_schema::ArrowError> {
+        self.bytes = self.bytes.saturating_add(self.columns.len() * COLUMN_BYTES);
         let arrays: Vec<ArrayRef> = self.columns.iter_mut().map(Builder::finish).collect();
         let group = std::mem::replace(&mut self.group, self.present.clone());
         let earlier = arrays.iter().map(|array| array.slice(0, self.rows)).collect();
@@ -130,8 +156,7 @@ impl<'t> Decoder<'t> {
 
     fn push(&mut self, arrays: Vec<ArrayRef>, group: &[bool]) -> Result<(), arrow_schema::ArrowError> {
         let rows = self.rows;
-        let schema = self.table.arrow();
-        let fields = schema.fields().iter().zip(group).filter(|(_, present)| **present);
+        let fields = self.schema.fields().iter().zip(group).filter(|(_, present)| **present);
         let schema = Arc::new(Schema::new(fields.map(|(field, _)| Arc::clone(field)).collect::<Vec<_>>()));
         let arrays =
             arrays.into_iter().zip(group).filter(|(_, present)| **present).map(|(array, _)| array).collect();
@@ -161,6 +186,7 @@ fn plain_error(error: &serde_json::Error) -> String {
 /// One object.
 struct Row<'a> {
     table: &'a TableSchema,
+    names: &'a HashMap<&'a str, usize>,
     columns: &'a mut [Builder],
     present: &'a mut [bool],
 }
@@ -183,7 +209,7 @@ impl<'de> Visitor<'de> for Row<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         // Objects of one stream mostly have their keys in the same order.
         let mut expected = 0;
-        while let Some(index) = map.next_key_seed(Key { table: self.table, expected })? {
+        while let Some(index) = map.next_key_seed(Key { table: self.table, names: self.names, expected })? {
             expected = index + 1;
             let (Some(field), Some(column), Some(present)) =
                 (self.table.fields.get(index), self.columns.get_mut(index), self.present.get_mut(index))
@@ -207,6 +233,7 @@ impl<'de> Visitor<'de> for Row<'_> {
 /// A key, as the index of its field.
 struct Key<'a> {
     table: &'a TableSchema,
+    names: &'a HashMap<&'a str, usize>,
     expected: usize,
 }
 
@@ -230,10 +257,7 @@ impl Visitor<'_> for Key<'_> {
         if fields.get(self.expected).is_some_and(|field| field.name == key) {
             return Ok(self.expected);
         }
-        fields
-            .iter()
-            .position(|field| field.name == key)
-            .ok_or_else(|| E::custom(format!("the key '{}' is no field of the stream", plain(cut(key, 100)))))
+        self.names.get(key).copied().ok_or_else(|| E::custom(format!("the key '{}' is no field of the stream", plain(cut(key, 100)))))
     }
 }
 

@@ -30,6 +30,9 @@ use crate::sandbox::{Limits, engine, guest};
 use crate::storage::worker::StorageHandle;
 use crate::storage::{StorageError, TableId, TableSchema, WriteMode};
 
+/// Bytes of the names and descriptions of all tables of a run: the host and the
+/// storage keep them, and each commit writes them.
+const SCHEMA_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of the unit that a connector counts in.
 const UNIT_BYTES: usize = 32;
 
@@ -44,6 +47,10 @@ pub struct Bridge {
     limits: Limits,
     cancel: Cancel,
     failed: Option<StorageError>,
+    /// Batches that were refused, and why the first was.
+    refused: Option<(u64, String)>,
+    /// Bytes of the open tables' names and descriptions.
+    schema_bytes: usize,
     /// Nothing is durable before the run succeeds.
     full_refresh: bool,
 }
@@ -82,6 +89,8 @@ impl Bridge {
             limits,
             cancel,
             failed: None,
+            refused: None,
+            schema_bytes: 0,
             full_refresh,
         }
     }
@@ -90,6 +99,23 @@ impl Bridge {
     /// the run did not succeed.
     pub(crate) fn failed(&self) -> Option<&StorageError> {
         self.failed.as_ref()
+    }
+
+    /// Batches that were refused, and why the first was.
+    pub(crate) fn refused(&self) -> Option<&(u64, String)> {
+        self.refused.as_ref()
+    }
+
+    /// Opens the tables that are not open yet, so that a full refresh empties
+    /// them.
+    pub(crate) async fn open_missing(&mut self, tables: Vec<TableSchema>) -> Result<(), Error> {
+        for table in tables {
+            if !self.tables.contains_key(&table.name) {
+                let mode = if table.primary_key.is_empty() { WriteMode::Append } else { WriteMode::Merge };
+                self.open_table(table, mode).await?;
+            }
+        }
+        Ok(())
     }
 
     fn storage(&self) -> Result<StorageHandle, Error> {
@@ -110,7 +136,7 @@ impl Bridge {
     }
 
     async fn open(&mut self, stream: types::Stream, mode: WriteMode) -> Result<Open, Error> {
-        let storage = self.storage()?;
+        self.storage()?;
         let table = schema::table(stream, &self.limits)?;
         if mode == WriteMode::Merge && table.primary_key.is_empty() {
             return Err(invalid(format!(
@@ -127,9 +153,21 @@ impl Bridge {
             }
             return Ok(open.clone());
         }
+        self.open_table(table, mode).await
+    }
+
+    async fn open_table(&mut self, table: TableSchema, mode: WriteMode) -> Result<Open, Error> {
+        let storage = self.storage()?;
         let tables = usize::try_from(self.limits.tables).unwrap_or(usize::MAX);
         if self.tables.len() >= tables {
             return Err(limit("tables", format!("the run has {tables} tables open, as many as it may")));
+        }
+        self.schema_bytes = self.schema_bytes.saturating_add(schema::size(&table));
+        if self.schema_bytes > SCHEMA_BYTES {
+            return Err(error(
+                ErrorKind::LimitExceeded,
+                format!("the names and descriptions of the run's tables are larger than {SCHEMA_BYTES} bytes"),
+            ));
         }
         let id = storage.open_table(table.clone(), mode).await.map_err(|failure| self.fail(failure))?;
         self.stats.opened(&table.name, mode);
@@ -159,7 +197,8 @@ impl Bridge {
             }
         };
         let batches = batches.inspect_err(|refused| {
-            self.log.host_line(Level::Warn, &format!("refused: {}", refused.message))
+            let message = self.log.clean(&refused.message);
+            self.refused.get_or_insert((0, message)).0 += 1;
         })?;
         for batch in batches.into_iter().filter(|batch| batch.num_rows() > 0) {
             let rows = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::bindings::ow::connector::types::{self as wit, Error};
 use super::refusal::{invalid, limit};
-use crate::report::text::{cut, plain};
+use crate::report::text::{cut, is_unfit, plain};
 use crate::sandbox::Limits;
 use crate::storage::{DataType, Field, TableSchema};
 
@@ -59,6 +59,13 @@ pub(crate) fn table(stream: wit::Stream, limits: &Limits) -> Result<TableSchema,
     Ok(table)
 }
 
+/// Bytes of a table's names and descriptions.
+pub(super) fn size(table: &TableSchema) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let fields = table.fields.iter().map(|field| field.name.len() + text(&field.description));
+    table.name.len() + text(&table.description) + fields.sum::<usize>()
+}
+
 fn check_keys(table: &TableSchema, of: &str) -> Result<(), Error> {
     let find = |name: &str, role: &str| {
         let known = table.fields.iter().find(|field| field.name == name);
@@ -99,7 +106,7 @@ pub(super) fn check_name(what: &str, name: &str) -> Result<(), Error> {
         "is empty"
     } else if name.len() > NAME_BYTES {
         "is longer than 255 bytes"
-    } else if name.chars().any(char::is_control) {
+    } else if name.chars().any(is_unfit) || name.contains('\t') {
         "holds a control character"
     } else {
         return Ok(());

@@ -36,6 +36,10 @@ impl RunState {
         serde_json::from_str::<serde::de::IgnoredAny>(&value)
             .map_err(|error| invalid(format!("the value of the state key '{name}' is no JSON: {error}")))?;
         let old = self.values.get(&key).map_or(0, |old| size(&key, old));
+        let keys = usize::try_from(limits.state_keys).unwrap_or(usize::MAX);
+        if self.changes.len() >= keys && !self.changes.contains_key(&key) {
+            return Err(limit("state_keys", format!("more than {keys} keys were set since the last commit")));
+        }
         if value.trim_ascii() == "null" {
             self.values.remove(&key);
             self.bytes -= old;
@@ -49,7 +53,6 @@ impl RunState {
                 format!("the state would be larger than {}", limits.state_bytes),
             ));
         }
-        let keys = usize::try_from(limits.state_keys).unwrap_or(usize::MAX);
         if old == 0 && self.values.len() >= keys {
             return Err(limit("state_keys", format!("the state would have more than {keys} keys")));
         }

@@ -1,8 +1,6 @@
 //! Everything that is printed. Results go to standard output, messages to
 //! standard error; colours and bars only to a terminal.
 
-#![expect(clippy::print_stderr, reason = "this is the one module that prints")]
-
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -170,8 +168,8 @@ impl Printer {
             return;
         }
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| tell(text)),
+            None => tell(text),
         }
     }
 
@@ -190,15 +188,15 @@ impl Printer {
 
     fn failure_text(&self, failure: &Failure) {
         let mut lines = failure.message.lines().map(plain);
-        eprintln!("{} {}", self.paint("1;31", "error:"), lines.next().unwrap_or_default());
+        tell(&format!("{} {}", self.paint("1;31", "error:"), lines.next().unwrap_or_default()));
         for line in lines {
-            eprintln!("{line}");
+            tell(&line);
         }
         if let Some(parameter) = &failure.parameter {
-            eprintln!("{} parameter {}", self.paint("1;36", "  at:"), plain(parameter));
+            tell(&format!("{} parameter {}", self.paint("1;36", "  at:"), plain(parameter)));
         }
         for hint in failure.hint.iter().flat_map(|hint| hint.lines()) {
-            eprintln!("{} {}", self.paint("1;36", "hint:"), plain(hint));
+            tell(&format!("{} {}", self.paint("1;36", "hint:"), plain(hint)));
         }
     }
 
@@ -290,6 +288,12 @@ fn print(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes());
     let _ = stdout.flush();
+}
+
+/// Writes a line to standard error. A log file on a full disk must not end a run
+/// that goes well.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 fn duration(ms: u64) -> String {

@@ -23,6 +23,7 @@ pub struct Stats {
     streams: Mutex<BTreeMap<String, StreamReport>>,
     denied: Mutex<BTreeMap<Denied, u64>>,
     said: Mutex<Said>,
+    http_limit: Mutex<Option<&'static str>>,
 }
 
 /// What the connector itself says of its progress.
@@ -94,6 +95,17 @@ impl Stats {
         };
         *all.entry(key).or_default() += 1;
         !known && all.len() <= DENIED_KINDS
+    }
+
+    /// A request ran into this limit.
+    pub fn http_limit_reached(&self, key: &'static str) {
+        *lock(&self.http_limit) = Some(key);
+    }
+
+    /// The limit that a request ran into last.
+    #[must_use]
+    pub fn http_limit(&self) -> Option<&'static str> {
+        *lock(&self.http_limit)
     }
 
     /// The connector says how far it is.

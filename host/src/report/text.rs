@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// Whether a character would move the cursor, change colours, reorder what
 /// stands beside it or start a new line.
-fn is_unfit(c: char) -> bool {
+pub(crate) fn is_unfit(c: char) -> bool {
     (c.is_control() && c != '\t')
         || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }

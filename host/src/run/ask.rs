@@ -91,10 +91,10 @@ impl Session {
 }
 
 /// A session that can reach nothing and knows nothing.
-async fn describing(component: &Component) -> Result<Session, Failure> {
-    let limits = describe_limits();
+async fn describing(component: &Component, limits: &Limits, cancel: &Cancel) -> Result<Session, Failure> {
+    let limits = describe_limits(limits);
     let log = RunLog::new(None, Arc::new(Secrets::new()), &limits);
-    let channels = Channels::new(limits.clone(), Cancel::new(), log);
+    let channels = Channels::new(limits.clone(), cancel.clone(), log);
     let http = HttpState::new(closed_gate(&channels)?, &limits);
     Session::open(component, &channels, &GuestOptions::default(), http, channels.bridge()).await
 }
@@ -127,8 +127,12 @@ fn internal(error: wasmtime::Error) -> Failure {
 }
 
 /// What a component says of itself.
-pub(super) async fn spec(component: &Component) -> Result<ConnectorSpec, Failure> {
-    let mut session = describing(component).await?;
+pub(super) async fn spec(
+    component: &Component,
+    limits: &Limits,
+    cancel: &Cancel,
+) -> Result<ConnectorSpec, Failure> {
+    let mut session = describing(component, limits, cancel).await?;
     ask_spec(component, &mut session).await
 }
 
@@ -171,13 +175,15 @@ fn to_spec(spec: WitSpec) -> Result<ConnectorSpec, String> {
 /// configuration.
 pub(super) async fn describe(
     component: &Component,
+    limits: &Limits,
+    cancel: &Cancel,
 ) -> Result<(ConnectorSpec, Option<Vec<TableSchema>>), Failure> {
-    let mut session = describing(component).await?;
+    let mut session = describing(component, limits, cancel).await?;
     let spec = ask_spec(component, &mut session).await?;
     let connector = session.bindings.ow_connector_connector();
     let streams = session.guest.call(|store| connector.call_discover(store)).await;
     let streams = streams.ok().and_then(Result::ok);
-    let streams = streams.and_then(|streams| to_tables(streams, &describe_limits()).ok());
+    let streams = streams.and_then(|streams| to_tables(streams, limits).ok());
     Ok((spec, streams))
 }
 
@@ -220,7 +226,7 @@ pub(super) async fn discover(
     to_tables(streams, &prepared.grants.limits).map_err(|error| connector_failure(options, prepared, error))
 }
 
-fn to_tables(streams: Vec<Stream>, limits: &Limits) -> Result<Vec<TableSchema>, Error> {
+pub(super) fn to_tables(streams: Vec<Stream>, limits: &Limits) -> Result<Vec<TableSchema>, Error> {
     streams.into_iter().take(STREAMS).map(|stream| schema::table(stream, limits)).collect()
 }
 
@@ -237,7 +243,7 @@ pub(super) fn failure_of(error: Error, cancelled: bool, clean: impl Fn(&str) -> 
         ErrorKind::RateLimited | ErrorKind::Unavailable => (FailureClass::Connector, true),
         ErrorKind::Denied => (FailureClass::Denied, false),
         ErrorKind::LimitExceeded => (FailureClass::Limit, false),
-        ErrorKind::Cancelled if cancelled => (FailureClass::Interrupted, false),
+        ErrorKind::Cancelled if cancelled => (FailureClass::Interrupted, true),
         ErrorKind::Auth | ErrorKind::InvalidData | ErrorKind::Cancelled | ErrorKind::Internal => {
             (FailureClass::Connector, false)
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::ask::{Channels, Session, failure_of, gate};
+use super::ask::{Channels, Session, failure_of, gate, to_tables};
 use super::prepare::{DEFAULT_DATABASE, Prepared, prepare};
 use super::{ComponentSource, RunnerOptions, blocking};
 use crate::bridge::state::RunState;
@@ -170,18 +170,7 @@ async fn call(
         Ok(session) => session,
         Err(failure) => return (Err(failure), StateChanges::new()),
     };
-    let connector = session.bindings.ow_connector_connector();
-    let answer = session.guest.call(|store| connector.call_run(store)).await;
-    let cancelled = channels.control.cancel().is_cancelled();
-    let result = match answer {
-        Err(stopped) => Err(stopped),
-        // What it returned early may not be whole.
-        Ok(Ok(())) if cancelled => {
-            Err(Failure::new(FailureClass::Interrupted, "interrupted; the connector returned"))
-        }
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(failure_of(error, cancelled, |text| channels.log.clean(text))),
-    };
+    let result = run_guest(prepared, channels, &mut session).await;
     let bridge = &session.guest.store.data().bridge;
     let interrupted = matches!(&result, Err(failure) if failure.class == FailureClass::Interrupted);
     // A failure of the storage explains whatever the guest made of it.
@@ -192,12 +181,58 @@ async fn call(
     (result, bridge.state.changes().clone())
 }
 
+/// Calls the guest's `run`, and says how it went.
+async fn run_guest(prepared: &Prepared, channels: &Channels, session: &mut Session) -> Result<(), Failure> {
+    let connector = session.bindings.ow_connector_connector();
+    let answer = session.guest.call(|store| connector.call_run(store)).await;
+    if channels.control.cancel().is_cancelled() {
+        // Whatever it says now: what it returned early may not be whole.
+        let failure = Failure::new(FailureClass::Interrupted, "interrupted").retryable();
+        return Err(match answer {
+            Err(stopped) if stopped.class == FailureClass::Interrupted => stopped,
+            _ => failure,
+        });
+    }
+    answer?.map_err(|error| failure_of(error, false, |text| channels.log.clean(text)))?;
+    if let Some((count, first)) = session.guest.store.data().bridge.refused() {
+        let message = format!("the connector went on although {count} of its batches were refused: {first}");
+        return Err(Failure::new(FailureClass::Connector, message)
+            .with_hint("the refused rows are missing; report it to the connector's author"));
+    }
+    if prepared.run_config.run_type == RunType::FullRefresh {
+        empty_the_rest(prepared, channels, session).await?;
+    }
+    Ok(())
+}
+
+/// A full refresh replaces every table that the configuration's streams name,
+/// those too that got no rows this time.
+async fn empty_the_rest(
+    prepared: &Prepared,
+    channels: &Channels,
+    session: &mut Session,
+) -> Result<(), Failure> {
+    let connector = session.bindings.ow_connector_connector();
+    let streams = session.guest.call(|store| connector.call_discover(store)).await?;
+    let refused = |error| failure_of(error, false, |text| channels.log.clean(text));
+    let tables = to_tables(streams.map_err(refused)?, &prepared.grants.limits).map_err(refused)?;
+    let bridge = &mut session.guest.store.data_mut().bridge;
+    bridge.open_missing(tables).await.map_err(refused)
+}
+
 /// Adds what the sandbox knows about a failure of the guest.
 fn explain(failure: Failure, session: &Session, channels: &Channels) -> Failure {
     if failure.class == FailureClass::Connector
         && let Some(scratch) = session.guest.refused_scratch()
     {
         return scratch;
+    }
+    let tells = matches!(failure.class, FailureClass::Connector | FailureClass::Limit);
+    if let Some(key) = channels.stats.http_limit().filter(|_| tells) {
+        let flag = key.replace('_', "-");
+        return failure.with_hint(format!(
+            "a request ran into a limit: raise it with --{flag}, or `{key}` in the configuration's sandbox section"
+        ));
     }
     let denials = channels.stats.denials();
     let grants: Vec<&str> = denials.iter().filter_map(|count| count.denied.grant.as_deref()).collect();

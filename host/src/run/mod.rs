@@ -194,7 +194,7 @@ impl Runner {
             let (component, _) = prepare::compile(&self.options, file).await?;
             inspection.imports.clone_from(&component.imports);
             inspection.exports.clone_from(&component.exports);
-            let (spec, streams) = ask::describe(&component).await?;
+            let (spec, streams) = ask::describe(&component, &limits, &self.options.cancel).await?;
             inspection.spec = Some(spec);
             inspection.streams = streams;
             Ok(())
@@ -277,6 +277,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 /// Limits for asking a component about itself: it gets no configuration, so
 /// that it has no reason to take long.
-fn describe_limits() -> Limits {
-    Limits { timeout: crate::sandbox::Duration::secs(30), ..Limits::default() }
+fn describe_limits(limits: &Limits) -> Limits {
+    let timeout = limits.timeout.min(crate::sandbox::Duration::secs(30));
+    Limits { timeout, ..limits.clone() }
 }

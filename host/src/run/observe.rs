@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::report::log::RunLog;
 use crate::report::stats::Stats;
-use crate::report::{Denied, Event, Level};
+use crate::report::{Denied, Event, Level, LogSource};
 use crate::sandbox::http::HttpObserver;
 
 /// Counts requests and reports refused ones.
@@ -27,17 +27,20 @@ impl HttpObserver for Observer {
     }
 
     fn denied(&self, denied: Denied) {
-        let denied = Denied { attempt: self.log.clean(&denied.attempt), ..denied };
+        let clean = |text: String| self.log.clean(&text);
+        let Denied { attempt, reason, grant } = denied;
+        let denied = Denied { attempt: clean(attempt), reason, grant: grant.map(clean) };
         if self.stats.denied(&denied) {
             self.log.emit(&Event::Denied(denied));
         }
     }
 
     fn failed(&self, message: &str) {
-        self.log.host_line(Level::Debug, message);
+        self.log.guest_line(Level::Debug, LogSource::Host, message, &[]);
     }
 
-    fn limit_reached(&self, _: &'static str, message: &str) {
-        self.log.host_line(Level::Warn, message);
+    fn limit_reached(&self, limit: &'static str, message: &str) {
+        self.stats.http_limit_reached(limit);
+        self.log.guest_line(Level::Warn, LogSource::Host, message, &[]);
     }
 }

@@ -123,7 +123,7 @@ pub(super) async fn prepare(
         file.verify(pinned)?;
     }
     let (component, cache_note) = compile(options, file).await?;
-    let spec = ask::spec(&component).await?;
+    let spec = ask::spec(&component, &grants.limits, &options.cancel).await?;
     let environment = |name: &str| options.lookup(name);
     let resolved = resolve(&config, &run_config, &spec, &environment, &grants.reveal_secrets);
     let mut secrets = Secrets::new();

@@ -150,8 +150,12 @@ impl Control {
                 format!("the connector used more than {} of processor time", self.limits.cpu_time),
             );
         }
+        // A guest that cannot have memory aborts; whatever else ends it has
+        // another reason.
+        let aborted = matches!(error.downcast_ref(), Some(Trap::UnreachableCodeReached))
+            || error.downcast_ref::<I32Exit>().is_some();
         let refused = self.refused_memory.load(Ordering::Relaxed);
-        if refused > 0 {
+        if refused > 0 && aborted {
             return limit(
                 "memory",
                 format!(
