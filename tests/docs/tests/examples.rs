@@ -1,6 +1,14 @@
 //! JSON in the documents parses, and configurations mean something to the code
 //! and to the published schema alike.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a broken assumption must fail the tests at once"
+)]
+
 use std::path::Path;
 
 use docs::{documents, report};

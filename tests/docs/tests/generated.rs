@@ -1,5 +1,13 @@
 //! Tables come from the code, and code blocks from files.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a broken assumption must fail the tests at once"
+)]
+
 use std::fmt::Write as _;
 use std::fs;
 
