@@ -22,7 +22,8 @@ connectors: ## Build the connectors' .wasm files
 	$(GUEST) $(addprefix -p ,$(CONNECTORS))
 
 demo: build ## Load the payment files of demo/ into a SQLite database and show the rows
-	OW_HOST=$(HOST) WASM=$(WASM) OUT=$(TARGET)/demo sh demo/demo.sh
+	$(CARGO) build --locked -p ow-host --example rows
+	OW_HOST=$(HOST) ROWS=$(TARGET)/debug/examples/rows WASM=$(WASM) OUT=$(TARGET)/demo sh demo/demo.sh
 
 test: connectors ## Run every test
 	$(CARGO) test --locked --workspace

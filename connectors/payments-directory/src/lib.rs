@@ -168,7 +168,8 @@ impl Known {
 fn list(directory: &str) -> Result<Vec<String>> {
     let entries = fs::read_dir(directory).map_err(|error| {
         Error::config(format!(
-            "the folder `{directory}` cannot be read ({error}); mount one there with `--mount DIR:{directory}`"
+            "the folder `{directory}` cannot be read ({}); mount one there with `--mount DIR:{directory}`",
+            error.kind()
         ))
         .parameter("Directory")
     })?;
@@ -268,7 +269,7 @@ fn summary(broken: &[String], files: usize) -> Error {
     let (named, more) = broken.split_at(broken.len().min(NAMED));
     let more = if more.is_empty() { String::new() } else { format!("; and {} more", more.len()) };
     Error::invalid_data(format!(
-        "{} of {files} files could not be read, the others were: {}{more}",
+        "{} of {files} files are broken (the others were read): {}{more}",
         broken.len(),
         named.join("; ")
     ))

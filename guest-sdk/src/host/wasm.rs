@@ -359,6 +359,12 @@ fn error_of(code: &http::ErrorCode, authority: &str) -> (Error, bool) {
         Code::DestinationIpProhibited => {
             (Error::denied(format!("the address of {authority} was not granted by the operator")), false)
         }
+        Code::ConfigurationError => (
+            Error::config(format!(
+                "{authority}: the request cannot carry a value of the configuration, such as a secret with a line break"
+            )),
+            false,
+        ),
         Code::DnsTimeout => unavailable("its name was not resolved in time"),
         Code::DnsError(_) | Code::DestinationNotFound => unavailable("its name could not be resolved"),
         Code::ConnectionRefused => unavailable("it refused the connection"),

@@ -99,7 +99,12 @@ impl<'t> Decoder<'t> {
             group: vec![true; table.fields.len()],
             rows: 0,
             bytes: 0,
-            names: table.fields.iter().enumerate().map(|(index, field)| (field.name.as_str(), index)).collect(),
+            names: table
+                .fields
+                .iter()
+                .enumerate()
+                .map(|(index, field)| (field.name.as_str(), index))
+                .collect(),
             schema: table.arrow(),
             batches: Vec::new(),
         }
@@ -257,7 +262,10 @@ impl Visitor<'_> for Key<'_> {
         if fields.get(self.expected).is_some_and(|field| field.name == key) {
             return Ok(self.expected);
         }
-        self.names.get(key).copied().ok_or_else(|| E::custom(format!("the key '{}' is no field of the stream", plain(cut(key, 100)))))
+        self.names
+            .get(key)
+            .copied()
+            .ok_or_else(|| E::custom(format!("the key '{}' is no field of the stream", plain(cut(key, 100)))))
     }
 }
 

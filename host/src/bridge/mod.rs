@@ -166,7 +166,9 @@ impl Bridge {
         if self.schema_bytes > SCHEMA_BYTES {
             return Err(error(
                 ErrorKind::LimitExceeded,
-                format!("the names and descriptions of the run's tables are larger than {SCHEMA_BYTES} bytes"),
+                format!(
+                    "the names and descriptions of the run's tables are larger than {SCHEMA_BYTES} bytes"
+                ),
             ));
         }
         let id = storage.open_table(table.clone(), mode).await.map_err(|failure| self.fail(failure))?;

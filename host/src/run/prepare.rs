@@ -1,7 +1,7 @@
 //! The first steps of a run: read, compile and ask the component; make the
 //! configuration that the guest sees. Nothing is opened or reached yet.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -12,6 +12,7 @@ use crate::config::{
     Config, ConfigProblems, ConnectorSpec, Problem, Resolved, RunConfig, SandboxGrants, Secrets, resolve,
 };
 use crate::failure::Failure;
+use crate::sandbox::mount::{Access, Mount};
 use crate::sandbox::{ByteSize, Component, ComponentFile, Limits, Origin};
 use crate::storage::registry;
 
@@ -118,6 +119,10 @@ pub(super) async fn prepare(
 ) -> Result<Prepared, Failure> {
     let data_mart_id = config.data_mart_id(options.data_mart_id.as_deref())?;
     let grants = config.sandbox.clone().merged(options.sandbox.clone());
+    for mount in &grants.mounts {
+        mount.check()?;
+        check_apart(mount, options)?;
+    }
     let file = read(source, Some(&config), &grants.limits).await?;
     if let Some(pinned) = config.connector.as_ref().and_then(|connector| connector.sha256.as_deref()) {
         file.verify(pinned)?;
@@ -147,6 +152,22 @@ fn both<A, B>(a: Result<A, ConfigProblems>, b: Result<B, ConfigProblems>) -> Res
         }
         (Err(problems), Ok(_)) | (Ok(_), Err(problems)) => Err(problems),
     }
+}
+
+/// Refuses to let a guest write where compiled code is kept: what stands there
+/// is run as a part of the host.
+fn check_apart(mount: &Mount, options: &RunnerOptions) -> Result<(), Failure> {
+    let Some(cache) = options.cache.open().filter(|_| mount.access == Access::ReadWrite) else {
+        return Ok(());
+    };
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let (folder, cache) = (real(&mount.host), real(cache.folder()));
+    if cache.starts_with(&folder) || folder.starts_with(&cache) {
+        return Err(
+            mount.refuse("the cache of compiled components lies in it, which a connector must not write")
+        );
+    }
+    Ok(())
 }
 
 /// Reads the component's file.

@@ -1,10 +1,9 @@
 //! A guest and everything it can reach: one store a run, thrown away after it.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use wasmtime::component::{Linker, ResourceTable};
-use wasmtime::{Engine, Store};
+use wasmtime::component::{Linker, Resource, ResourceTable};
+use wasmtime::{Engine, Store, StoreContextMut};
 use wasmtime_wasi::filesystem::FsPerms;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
@@ -158,25 +157,26 @@ impl<B: Send + 'static> Guest<B> {
 pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
-    quota::add_to_linker(linker)
+    quota::add_to_linker(linker)?;
+    // The engine's own function would show a guest the host's backtrace.
+    linker.allow_shadowing(true);
+    linker.instance("wasi:io/error@0.2.12")?.func_wrap(
+        "[method]error.to-debug-string",
+        |cx: StoreContextMut<'_, GuestState<B>>, (error,): (Resource<wasmtime::Error>,)| {
+            Ok((format!("{:#}", cx.data().table.get(&error)?),))
+        },
+    )?;
+    linker.allow_shadowing(false);
+    Ok(())
 }
 
 fn add_mount(wasi: &mut WasiCtxBuilder, mount: &Mount) -> Result<(), Failure> {
-    let fail = |why: &str| {
-        Failure::new(FailureClass::Config, format!("cannot mount {}: {why}", mount.host.display())).with_hint(format!(
-            "create the folder, or change the mount '{mount}' (--mount, or `mounts` in the configuration's sandbox section)"
-        ))
-    };
-    match Path::new(&mount.host).metadata() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(fail("no such folder")),
-        Err(error) => return Err(fail(&error.to_string())),
-        Ok(metadata) if !metadata.is_dir() => return Err(fail("it is not a folder")),
-        Ok(_) => {}
-    }
+    mount.check()?;
     let perms = match mount.access {
         Access::ReadOnly => FsPerms::ReadOnly,
         Access::ReadWrite => FsPerms::ReadWrite,
     };
-    wasi.preopened_dir(&mount.host, &mount.guest, perms).map_err(|error| fail(&error.to_string()))?;
+    let added = wasi.preopened_dir(&mount.host, &mount.guest, perms);
+    added.map_err(|error| mount.refuse(&error.to_string()))?;
     Ok(())
 }

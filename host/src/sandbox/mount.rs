@@ -8,6 +8,8 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::failure::{Failure, FailureClass};
+
 /// What the guest may do in a mounted folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -33,6 +35,29 @@ pub struct Mount {
 pub const SCRATCH: &str = "/work";
 
 impl Mount {
+    /// Whether the folder can be mounted; what is wrong with it otherwise.
+    ///
+    /// # Errors
+    ///
+    /// In the operator's words.
+    pub fn check(&self) -> Result<(), Failure> {
+        let why = match self.host.metadata() {
+            Ok(metadata) if metadata.is_dir() => return Ok(()),
+            Ok(_) => "it is not a folder".to_owned(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => "no such folder".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Err(self.refuse(&why))
+    }
+
+    /// A failure to mount the folder.
+    pub(crate) fn refuse(&self, why: &str) -> Failure {
+        let message = format!("cannot mount {}: {why}", self.host.display());
+        Failure::new(FailureClass::Config, message).with_hint(format!(
+            "create the folder, or change the mount '{self}' (--mount, or `mounts` in the configuration's sandbox section)"
+        ))
+    }
+
     /// The same mount with a relative folder taken from `base`.
     #[must_use]
     pub fn relative_to(mut self, base: &Path) -> Self {

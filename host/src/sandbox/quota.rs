@@ -7,8 +7,9 @@
 //! reaches the limit the folder is measured, so that deleting frees space.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use wasmtime::StoreContextMut;
@@ -16,7 +17,7 @@ use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::filesystem::preopens::Host as _;
 use wasmtime_wasi::p2::bindings::filesystem::types::{
-    DescriptorFlags, ErrorCode, HostDescriptor, OpenFlags, PathFlags,
+    DescriptorFlags, DescriptorType, ErrorCode, HostDescriptor, OpenFlags, PathFlags,
 };
 use wasmtime_wasi::p2::{DynOutputStream, FsResult, OutputStream, Pollable, StreamError, StreamResult};
 
@@ -27,6 +28,10 @@ use super::{ByteSize, Limits};
 /// The interface whose functions are replaced.
 const TYPES: &str = "wasi:filesystem/types@0.2.12";
 const PREOPENS: &str = "wasi:filesystem/preopens@0.2.12";
+
+/// Folders in folders. Deeper ones are refused: measuring and removing them
+/// takes stack and open folders for each level.
+const MAX_DEPTH: usize = 64;
 
 /// What a scratch folder may hold and holds.
 #[derive(Debug)]
@@ -42,6 +47,10 @@ pub(crate) struct Quota {
 struct Used {
     bytes: u64,
     files: u64,
+    /// The files that were opened and may still be open.
+    open: Vec<Weak<File>>,
+    /// How many of them were open when closed ones were last forgotten.
+    live: usize,
     /// Why growth was refused last.
     refused: Option<&'static str>,
 }
@@ -79,7 +88,9 @@ impl Quota {
                 && used.files.saturating_add(files) <= self.max_files
         };
         if !fits(&used) {
-            (used.bytes, used.files) = measure(&self.folder);
+            let (there, count) = measure(&self.folder);
+            used.bytes = there.saturating_add(used.unlinked());
+            used.files = count;
         }
         if !fits(&used) {
             let too_large = used.bytes.saturating_add(bytes) > self.max_bytes;
@@ -90,18 +101,47 @@ impl Quota {
         used.files += files;
         Ok(())
     }
+
+    /// Remembers an open file: it takes space as long as it is open, even if it
+    /// is in no folder any more.
+    fn opened(&self, descriptor: &Descriptor) {
+        if let Descriptor::File(file) = descriptor {
+            let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+            // Now and then those that are closed are forgotten.
+            if used.open.len() >= 2 * used.live.max(64) {
+                used.open.retain(|file| file.strong_count() > 0);
+                used.live = used.open.len();
+            }
+            used.open.push(Arc::downgrade(&file.file));
+        }
+    }
+}
+
+impl Used {
+    /// Bytes of the files that are open but in no folder.
+    fn unlinked(&self) -> u64 {
+        let sizes = self.open.iter().filter_map(Weak::upgrade).filter_map(|file| {
+            let stat = rustix::fs::fstat(file.as_fd()).ok()?;
+            (stat.st_nlink == 0).then(|| u64::try_from(stat.st_size).unwrap_or_default())
+        });
+        sizes.fold(0, u64::saturating_add)
+    }
 }
 
 /// Bytes and number of the files and folders below a folder; follows no link.
+/// Folders are at most [`MAX_DEPTH`] deep, so that neither stack nor open
+/// folders run out.
 fn measure(folder: &cap_std::fs::Dir) -> (u64, u64) {
     let (mut bytes, mut files) = (0_u64, 0_u64);
-    let Ok(entries) = folder.entries() else { return (bytes, files) };
-    for entry in entries.flatten() {
+    let Ok(entries) = folder.entries() else { return (u64::MAX, u64::MAX) };
+    for entry in entries {
+        // What cannot be measured counts as full.
+        let Ok(entry) = entry else { return (u64::MAX, u64::MAX) };
         files = files.saturating_add(1);
         let Ok(metadata) = entry.metadata() else { continue };
         if metadata.is_dir() {
-            let Ok(below) = entry.open_dir() else { continue };
-            let (more_bytes, more_files) = measure(&below);
+            let (more_bytes, more_files) =
+                entry.open_dir().map_or((u64::MAX, u64::MAX), |below| measure(&below));
             (bytes, files) = (bytes.saturating_add(more_bytes), files.saturating_add(more_files));
         } else {
             bytes = bytes.saturating_add(metadata.len());
@@ -110,22 +150,38 @@ fn measure(folder: &cap_std::fs::Dir) -> (u64, u64) {
     (bytes, files)
 }
 
-/// The descriptors of one guest that lie in the scratch folder, by their number.
+/// The descriptors of one guest that lie in the scratch folder, by their number,
+/// with how many folders deep they are.
 #[derive(Debug, Default)]
 pub(crate) struct Descriptors {
-    scratch: HashMap<u32, bool>,
+    depths: HashMap<u32, Option<usize>>,
 }
 
 impl Descriptors {
+    /// How deep a descriptor lies in the scratch folder, if it does.
+    fn depth(&self, descriptor: &Resource<Descriptor>) -> Option<usize> {
+        self.depths.get(&descriptor.rep()).copied().flatten()
+    }
+
     fn in_scratch(&self, descriptor: &Resource<Descriptor>) -> bool {
-        self.scratch.get(&descriptor.rep()).copied().unwrap_or(false)
+        self.depth(descriptor).is_some()
     }
 
     /// Every descriptor comes from `get-directories` or `open-at`, so that a
     /// number that is used again is always noted again.
-    fn note(&mut self, descriptor: &Resource<Descriptor>, scratch: bool) {
-        self.scratch.insert(descriptor.rep(), scratch);
+    fn note(&mut self, descriptor: &Resource<Descriptor>, depth: Option<usize>) {
+        self.depths.insert(descriptor.rep(), depth);
     }
+}
+
+/// How deep a path leads below a descriptor, at most.
+fn below(depth: usize, path: &str) -> usize {
+    depth.saturating_add(path.split('/').filter(|part| !matches!(*part, "" | "." | "..")).count())
+}
+
+/// The path of the folder that a path's last part is in.
+fn parent(path: &str) -> &str {
+    path.trim_end_matches('/').rsplit_once('/').map_or("", |(parent, _)| parent)
 }
 
 /// A stream to a file in the scratch folder.
@@ -195,7 +251,7 @@ pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>
         let state = cx.data_mut();
         let folders = state.filesystem().get_directories()?;
         for (descriptor, guest_path) in &folders {
-            state.descriptors.note(descriptor, guest_path == SCRATCH);
+            state.descriptors.note(descriptor, (guest_path == SCRATCH).then_some(0));
         }
         Ok((folders,))
     })?;
@@ -206,14 +262,19 @@ pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>
         |mut cx: Cx<'_, B>, (fd, path_flags, path, open_flags, flags): (Fd, PathFlags, String, OpenFlags, DescriptorFlags)| {
             Box::new(async move {
                 let state = cx.data_mut();
-                let scratch = state.descriptors.in_scratch(&fd);
-                if scratch && open_flags.contains(OpenFlags::CREATE)
-                    && let Err(code) = state.quota.grow(0, 1) {
-                        return Ok((Err(code),));
-                    }
+                let depth = state.descriptors.depth(&fd).map(|depth| below(depth, &path));
+                if depth.is_some()
+                    && open_flags.contains(OpenFlags::CREATE)
+                    && let Err(code) = state.quota.grow(0, 1)
+                {
+                    return Ok((Err(code),));
+                }
                 let opened = state.filesystem().open_at(fd, path_flags, path, open_flags, flags).await;
                 if let Ok(descriptor) = &opened {
-                    state.descriptors.note(descriptor, scratch);
+                    state.descriptors.note(descriptor, depth);
+                    if depth.is_some() {
+                        state.quota.opened(state.table.get(descriptor)?);
+                    }
                 }
                 answer(opened)
             })
@@ -223,10 +284,14 @@ pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>
         "[method]descriptor.create-directory-at",
         |mut cx: Cx<'_, B>, (fd, path): (Fd, String)| {
             Box::new(async move {
-                if let Err(code) = cx.data_mut().grow_in(&fd, 0, 1) {
+                let state = cx.data_mut();
+                if state.descriptors.depth(&fd).is_some_and(|depth| below(depth, &path) > MAX_DEPTH) {
+                    return Ok((Err(ErrorCode::NameTooLong),));
+                }
+                if let Err(code) = state.grow_in(&fd, 0, 1) {
                     return Ok((Err(code),));
                 }
-                answer(cx.data_mut().filesystem().create_directory_at(fd, path).await)
+                answer(state.filesystem().create_directory_at(fd, path).await)
             })
         },
     )?;
@@ -234,8 +299,9 @@ pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>
         "[method]descriptor.symlink-at",
         |mut cx: Cx<'_, B>, (fd, old, new): (Fd, String, String)| {
             Box::new(async move {
-                if let Err(code) = cx.data_mut().grow_in(&fd, 0, 1) {
-                    return Ok((Err(code),));
+                // A link would hide how deep a path leads.
+                if cx.data_mut().descriptors.in_scratch(&fd) {
+                    return Ok((Err(ErrorCode::NotPermitted),));
                 }
                 answer(cx.data_mut().filesystem().symlink_at(fd, old, new).await)
             })
@@ -249,6 +315,30 @@ pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>
                     return Ok((Err(code),));
                 }
                 answer(cx.data_mut().filesystem().link_at(fd, flags, old, new_fd, new).await)
+            })
+        },
+    )?;
+    types.func_wrap_async(
+        "[method]descriptor.rename-at",
+        |mut cx: Cx<'_, B>, (fd, old, new_fd, new): (Fd, String, Fd, String)| {
+            Box::new(async move {
+                let state = cx.data_mut();
+                let in_place = fd.rep() == new_fd.rep() && parent(&old) == parent(&new);
+                let concerned = state.descriptors.in_scratch(&fd) || state.descriptors.in_scratch(&new_fd);
+                if concerned && !in_place {
+                    // A folder may not get deeper; programs copy it instead.
+                    let source = Resource::new_borrow(fd.rep());
+                    let stat = state.filesystem().stat_at(source, PathFlags::empty(), old.clone()).await;
+                    if stat.is_ok_and(|stat| stat.type_ == DescriptorType::Directory) {
+                        return Ok((Err(ErrorCode::CrossDevice),));
+                    }
+                }
+                if !state.descriptors.in_scratch(&fd)
+                    && let Err(code) = state.grow_in(&new_fd, 0, 1)
+                {
+                    return Ok((Err(code),));
+                }
+                answer(state.filesystem().rename_at(fd, old, new_fd, new).await)
             })
         },
     )?;
