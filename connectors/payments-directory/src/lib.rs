@@ -167,9 +167,12 @@ impl Known {
 /// The names of the folder's JSON files, in order.
 fn list(directory: &str) -> Result<Vec<String>> {
     let entries = fs::read_dir(directory).map_err(|error| {
+        let why = match error.kind() {
+            std::io::ErrorKind::NotFound => "there is none".to_owned(),
+            _ => error.to_string(),
+        };
         Error::config(format!(
-            "the folder `{directory}` cannot be read ({}); mount one there with `--mount DIR:{directory}`",
-            error.kind()
+            "the folder `{directory}` cannot be read ({why}); mount one there with `--mount DIR:{directory}`"
         ))
         .parameter("Directory")
     })?;

@@ -94,7 +94,7 @@ fn broken_files_are_named_and_the_others_are_read() {
     assert_eq!(error.kind(), ErrorKind::InvalidData);
     assert_eq!(
         error.message(),
-        "3 of 5 files could not be read, the others were: \
+        "3 of 5 files are broken (the others were read): \
          b.json: expected value at line 2 column 16; \
          c.json: missing field `created_at` at line 3 column 20; \
          e.json: it is not UTF-8"

@@ -37,8 +37,12 @@ impl RunState {
             .map_err(|error| invalid(format!("the value of the state key '{name}' is no JSON: {error}")))?;
         let old = self.values.get(&key).map_or(0, |old| size(&key, old));
         let keys = usize::try_from(limits.state_keys).unwrap_or(usize::MAX);
-        if self.changes.len() >= keys && !self.changes.contains_key(&key) {
-            return Err(limit("state_keys", format!("more than {keys} keys were set since the last commit")));
+        // Removed keys take a place here too.
+        if self.changes.len() >= keys.saturating_mul(2) && !self.changes.contains_key(&key) {
+            return Err(limit(
+                "state_keys",
+                format!("more than twice {keys} keys were set or removed since the last commit"),
+            ));
         }
         if value.trim_ascii() == "null" {
             self.values.remove(&key);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::ask::{Channels, Session, failure_of, gate, to_tables};
 use super::prepare::{DEFAULT_DATABASE, Prepared, prepare};
 use super::{ComponentSource, RunnerOptions, blocking};
+use crate::bridge::bindings::ow::connector::types::ErrorKind;
 use crate::bridge::state::RunState;
 use crate::bridge::{Bridge, BridgeOptions};
 use crate::config::{Config, RunConfig, RunType};
@@ -189,7 +190,10 @@ async fn run_guest(prepared: &Prepared, channels: &Channels, session: &mut Sessi
         // Whatever it says now: what it returned early may not be whole.
         let failure = Failure::new(FailureClass::Interrupted, "interrupted").retryable();
         return Err(match answer {
-            Err(stopped) if stopped.class == FailureClass::Interrupted => stopped,
+            Err(stopped) if stopped.class == FailureClass::Interrupted => stopped.retryable(),
+            Ok(Err(error)) if error.kind == ErrorKind::Cancelled => {
+                failure_of(error, true, |text| channels.log.clean(text))
+            }
             _ => failure,
         });
     }

@@ -150,10 +150,10 @@ impl Control {
                 format!("the connector used more than {} of processor time", self.limits.cpu_time),
             );
         }
-        // A guest that cannot have memory aborts; whatever else ends it has
-        // another reason.
-        let aborted = matches!(error.downcast_ref(), Some(Trap::UnreachableCodeReached))
-            || error.downcast_ref::<I32Exit>().is_some();
+        // A guest that cannot have memory is not instantiated, or aborts; a trap
+        // of another kind has another reason.
+        let trap = error.downcast_ref::<Trap>();
+        let aborted = trap.is_none_or(|trap| *trap == Trap::UnreachableCodeReached);
         let refused = self.refused_memory.load(Ordering::Relaxed);
         if refused > 0 && aborted {
             return limit(

@@ -31,7 +31,9 @@ fn a_connector_that_asks_stops_by_itself() {
         running.signal(signal);
         let outcome = running.wait();
         assert_eq!(outcome.code, Some(130));
-        allow_duplicates!(assert_snapshot!(outcome.failure(), @"130 interrupted: stopped as asked"));
+        allow_duplicates!(
+            assert_snapshot!(outcome.failure(), @"130 interrupted, retryable: stopped as asked")
+        );
         assert_eq!(outcome.report()["status"], "interrupted");
         assert!(outcome.log().ends_with("info connector: saw the cancellation"), "{}", outcome.log());
         allow_duplicates!(assert_snapshot!(ids(&lab), @"3|3"));
@@ -49,7 +51,7 @@ fn a_connector_that_does_not_ask_is_stopped_after_the_grace() {
         running.signal(Signal::INT);
         let outcome = running.wait();
         allow_duplicates!(
-            assert_snapshot!(outcome.failure(), @"130 interrupted: interrupted; the connector did not return within 300ms and was stopped")
+            assert_snapshot!(outcome.failure(), @"130 interrupted, retryable: interrupted; the connector did not return within 300ms and was stopped")
         );
         allow_duplicates!(assert_snapshot!(ids(&lab), @"3|3"));
         assert_eq!(lab.state(), json!({ "numbers": 3 }));
@@ -81,7 +83,7 @@ fn host_calls_of_an_interrupted_run_say_so() {
     running.wait_for("\"committed\"");
     running.signal(Signal::INT);
     let outcome = running.wait();
-    assert_snapshot!(outcome.failure(), @"130 interrupted: stopped as asked");
+    assert_snapshot!(outcome.failure(), @"130 interrupted, retryable: stopped as asked");
     let rows: u64 = lab.query("SELECT count(*) FROM numbers").parse().unwrap();
     assert_eq!(lab.state(), json!({ "numbers": rows }));
 }

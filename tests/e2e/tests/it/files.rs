@@ -109,8 +109,8 @@ fn nothing_leads_out_of_a_mount() {
     list /|refused: NotFound
     list .|refused: NotFound
     symlink /work/etc|refused: not-permitted
-    symlink /work/up|done
-    read /work/up/passwd|refused: PermissionDenied
+    symlink /work/up|refused: not-permitted
+    read /work/up/passwd|refused: NotFound
     read /work/etc/passwd|refused: NotFound
     save /in/../escaped.txt|refused: PermissionDenied
     save /work/../escaped.txt|refused: PermissionDenied

@@ -141,6 +141,7 @@ fn readers_see_the_rows_of_before_until_a_full_refresh_succeeds() {
     _ow_state
     _ow_version
     numbers
+    seen
     ");
 }
 

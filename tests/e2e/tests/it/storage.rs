@@ -250,15 +250,15 @@ fn bad_streams_are_refused_by_name() {
 }
 
 #[test]
-fn a_refused_batch_alone_does_not_end_the_run() {
+fn a_refused_batch_cannot_be_swallowed() {
     let lab = Lab::new();
     let step = json!({ "Behaviour": "bad_batch", "Case": "utf8" });
-    let outcome = lab.run("swallow", json!({ "Step": step })).success();
-    assert_snapshot!(lab.query("SELECT * FROM bad"), @"7|good");
-    assert_snapshot!(outcome.log(), @r"
-    warn host: refused: the column 'text' of the stream 'bad' holds text that is not UTF-8 in row 1
-    info connector: swallowed: ErrorKind::InvalidData: the column 'text' of the stream 'bad' holds text that is not UTF-8 in row 1
+    let outcome = lab.run("swallow", json!({ "Step": step }));
+    assert_snapshot!(outcome.failure(), @r"
+    1 connector: the connector went on although 1 of its batches were refused: the column 'text' of the stream 'bad' holds text that is not UTF-8 in row 1
+    hint: the refused rows are missing; report it to the connector's author
     ");
+    assert_snapshot!(lab.query("SELECT count(*) FROM sqlite_master WHERE name = 'bad'"), @"0");
 }
 
 #[test]
