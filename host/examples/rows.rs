@@ -13,7 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let database = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let mut statement = database.prepare(&sql)?;
-    let mut table = vec![statement.column_names().into_iter().map(str::to_owned).collect::<Vec<_>>()];
+    let mut table = vec![statement.column_names().map(str::to_owned).collect::<Vec<_>>()];
     let columns = statement.column_count();
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
