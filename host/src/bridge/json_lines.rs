@@ -42,7 +42,16 @@ pub(super) fn record_batches(
 ) -> Result<Vec<RecordBatch>, Error> {
     let mut decoder = Decoder::new(table, mode);
     let mut rows = 0_u32;
-    for (index, line) in lines.split(|byte| *byte == b'\n').enumerate() {
+    let mut rest = lines;
+    for index in 0_usize.. {
+        if rest.is_empty() {
+            break;
+        }
+        let (line, after) = match memchr::memchr(b'\n', rest) {
+            Some(end) => (rest.get(..end).unwrap_or(rest), rest.get(end + 1..).unwrap_or_default()),
+            None => (rest, Default::default()),
+        };
+        rest = after;
         if line.trim_ascii().is_empty() {
             continue;
         }

@@ -160,14 +160,23 @@ fn check_apart(mount: &Mount, options: &RunnerOptions) -> Result<(), Failure> {
     let Some(cache) = options.cache.open().filter(|_| mount.access == Access::ReadWrite) else {
         return Ok(());
     };
-    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let (folder, cache) = (real(&mount.host), real(cache.folder()));
+    let (folder, cache) = (real_path(&mount.host), real_path(cache.folder()));
     if cache.starts_with(&folder) || folder.starts_with(&cache) {
         return Err(
             mount.refuse("the cache of compiled components lies in it, which a connector must not write")
         );
     }
     Ok(())
+}
+
+/// Where a path leads, through links, even if its last parts do not exist yet.
+fn real_path(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let real = path.ancestors().find_map(|there| {
+        let rest = path.strip_prefix(there).ok()?;
+        Some(there.canonicalize().ok()?.join(rest))
+    });
+    real.unwrap_or(path)
 }
 
 /// Reads the component's file.
@@ -196,4 +205,26 @@ pub(super) async fn read(
 pub(super) async fn compile(options: &RunnerOptions, file: ComponentFile) -> Result<Compiled, Failure> {
     let cache = options.cache.clone();
     blocking(move || Component::load(&file, cache.open().as_ref())).await?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::CacheOption;
+
+    #[test]
+    fn a_guest_cannot_write_into_the_cache() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |mount: &str, cache: &str| {
+            let mount: Mount = format!("{}:/data:{mount}", folder.path().display()).parse().unwrap();
+            let cache = CacheOption::Folder(folder.path().join(cache));
+            check_apart(&mount, &RunnerOptions { cache, ..RunnerOptions::default() })
+        };
+        assert!(check("rw", "cache/that/is/not/there/yet").is_err());
+        assert!(check("rw", ".").is_err());
+        assert!(check("ro", "cache").is_ok());
+        let beside: Mount = format!("{}:/data:rw", folder.path().join("data").display()).parse().unwrap();
+        let cache = CacheOption::Folder(folder.path().join("cache"));
+        assert!(check_apart(&beside, &RunnerOptions { cache, ..RunnerOptions::default() }).is_ok());
+    }
 }
