@@ -16,7 +16,9 @@ pub mod failure;
 pub mod report;
 pub mod run;
 pub mod sandbox;
-pub mod storage;
+
+/// Where rows go: the crate `ow-storage`.
+pub use ow_storage as storage;
 
 pub use failure::{Failure, FailureClass};
 pub use run::{Runner, RunnerOptions};

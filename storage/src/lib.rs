@@ -6,16 +6,21 @@
 //! back-pressure.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 
 pub mod discard;
+mod driver;
 pub mod error;
 pub mod registry;
 pub mod schema;
 pub mod sqlite;
+mod text;
+mod types;
 pub mod worker;
 
+pub use driver::{Params, Problem};
 pub use error::StorageError;
 pub use schema::{DataType, Field, TableSchema, WriteMode};
 
@@ -85,6 +90,17 @@ pub trait Storage: Send {
     /// Makes the rows since the last commit and these state changes durable,
     /// together.
     fn commit(&mut self, changes: &StateChanges) -> Result<(), StorageError>;
+
+    /// The columns of a stream's table as it stands now, in the types that this
+    /// storage keeps for them; none where there is no table. What the run itself
+    /// has not committed yet may be missing.
+    fn columns(&mut self, stream: &str) -> Result<Option<Vec<Field>>, StorageError>;
+
+    /// How long the run has waited for a service so far; nothing for a storage
+    /// that works on this machine.
+    fn waited(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Ends the run: commits what is left or drops it, swaps replaced tables
     /// in, writes the load-history row and releases the claim.

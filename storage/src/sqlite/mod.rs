@@ -75,7 +75,6 @@ mod identifier;
 mod ledger;
 mod rows;
 mod run;
-mod text;
 mod trouble;
 mod types;
 
@@ -83,11 +82,106 @@ mod types;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use schemars::{JsonSchema, schema_for};
+use serde::Deserialize;
+use serde_json::Value;
 
 pub use run::SqliteStorage;
 
-use crate::storage::{RunInfo, StorageError};
+use crate::driver::{self, Driver, Params, Problem};
+use crate::{RunInfo, Storage, StorageError};
+
+/// A file of rows and state beside each other. The default storage.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[serde(rename_all = "PascalCase")]
+struct Parameters {
+    /// The database file, such as `ow.db`. It is created where it is not there.
+    /// A relative path starts at the folder of the configuration file.
+    path: String,
+    /// What the name of every table starts with, such as `ads_`.
+    #[serde(default)]
+    table_prefix: String,
+}
+
+/// The storage `Sqlite`.
+pub(crate) struct Sqlite;
+
+impl Driver for Sqlite {
+    fn name(&self) -> &'static str {
+        "Sqlite"
+    }
+
+    fn alias(&self) -> &'static str {
+        "SQLITE"
+    }
+
+    fn schema(&self) -> Value {
+        schema_for!(Parameters).to_value()
+    }
+
+    fn check(&self, params: &Params) -> Vec<Problem> {
+        let text = |name| params.get(name).and_then(Value::as_str);
+        let mut problems = Vec::new();
+        match text("Path") {
+            Some("") => problems
+                .push((Some("Path".to_owned()), "`Path` is empty; write a file, such as `ow.db`".to_owned())),
+            Some(path) if path.contains('\0') => {
+                problems.push((Some("Path".to_owned()), "`Path` has a NUL character in it".to_owned()));
+            }
+            _ => {}
+        }
+        if let Some(reason) = text("TablePrefix").and_then(identifier::reserved) {
+            problems.push((
+                Some("TablePrefix".to_owned()),
+                format!("`TablePrefix` {reason}; choose another one"),
+            ));
+        }
+        problems
+    }
+
+    fn open(
+        &self,
+        params: Params,
+        base_dir: &Path,
+        run: &RunInfo,
+    ) -> Result<(Box<dyn Storage>, String), StorageError> {
+        let params: Parameters = driver::parse(params)?;
+        let description = format!("Sqlite ({})", params.path);
+        Ok((Box::new(SqliteStorage::open(&params.at(base_dir), run)?), description))
+    }
+
+    fn read_state(
+        &self,
+        params: Params,
+        base_dir: &Path,
+        data_mart_id: &str,
+    ) -> Result<BTreeMap<String, String>, StorageError> {
+        read_state(&driver::parse::<Parameters>(params)?.at(base_dir), data_mart_id)
+    }
+
+    fn reach(&self, params: Params, base_dir: &Path) -> Result<String, StorageError> {
+        let params = driver::parse::<Parameters>(params)?.at(base_dir);
+        let reach = || {
+            connection::check_place(&params.path)?;
+            let exists = connection::open_read_only(&params.path)?.is_some();
+            Ok(format!(
+                "{} {}",
+                params.path.display(),
+                if exists { "is a database" } else { "will be created" }
+            ))
+        };
+        reach().map_err(|trouble: trouble::Trouble| trouble.explain(&params.path, "open the database"))
+    }
+}
+
+impl Parameters {
+    fn at(self, base_dir: &Path) -> SqliteParams {
+        SqliteParams { path: base_dir.join(self.path), table_prefix: self.table_prefix }
+    }
+}
 
 /// Where the database is, and how its tables are named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,9 +209,4 @@ pub fn read_state(
         None => Ok(BTreeMap::new()),
     };
     read().map_err(|trouble| trouble.explain(&params.path, "read the state"))
-}
-
-/// What is wrong with a table prefix, if anything.
-pub(super) fn check_prefix(prefix: &str) -> Option<String> {
-    identifier::reserved(prefix)
 }

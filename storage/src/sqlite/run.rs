@@ -11,9 +11,7 @@ use super::claim::Claim;
 use super::ledger::{Entry, Progress};
 use super::trouble::Trouble;
 use super::{connection, evolve, identifier, ledger, rows};
-use crate::storage::{
-    Outcome, RunInfo, StateChanges, Storage, StorageError, TableId, TableSchema, WriteMode,
-};
+use crate::{Field, Outcome, RunInfo, StateChanges, Storage, StorageError, TableId, TableSchema, WriteMode};
 
 /// How many bytes of rows wait in memory before the write lock is taken.
 const BUFFER: usize = 16 * 1024 * 1024;
@@ -421,6 +419,11 @@ impl Storage for SqliteStorage {
 
     fn commit(&mut self, changes: &StateChanges) -> Result<(), StorageError> {
         self.step("commit", |this| this.commit_all(changes))
+    }
+
+    fn columns(&mut self, stream: &str) -> Result<Option<Vec<Field>>, StorageError> {
+        let name = format!("{}{stream}", self.prefix);
+        self.step(&format!("look at table `{name}`"), |this| evolve::columns(&this.connection, &name))
     }
 
     fn finish(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::trouble::Trouble;
-use crate::storage::StorageError;
+use crate::StorageError;
 
 /// How long a write waits for other writers of the same file. Their
 /// transactions last as long as a flush or a commit, which is well below it.

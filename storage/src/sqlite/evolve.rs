@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::identifier::{quote, quote_all, same};
 use super::trouble::Trouble;
 use super::types;
-use crate::storage::{DataType, TableSchema};
+use crate::{DataType, Field, TableSchema};
 
 /// The most columns of a table that SQLite is built for.
 const MAX_COLUMNS: usize = 2000;
@@ -80,6 +80,17 @@ pub(super) fn plan(connection: &Connection, table: &str, schema: &TableSchema) -
     Ok(plan)
 }
 
+/// The columns of a table as it stands; none if there is none.
+pub(super) fn columns(connection: &Connection, table: &str) -> Result<Option<Vec<Field>>, Trouble> {
+    let field = |column: Column| Field {
+        name: column.name,
+        data_type: column.data_type,
+        nullable: column.key.is_none(),
+        description: column.description,
+    };
+    Ok(load(connection, table)?.map(|standing| standing.columns.into_iter().map(field).collect()))
+}
+
 /// Checks that a table may be replaced: it is ours or is not there.
 pub(super) fn check_replaceable(
     connection: &Connection,
@@ -132,7 +143,7 @@ fn catalog(connection: &Connection, table: &str) -> Result<Vec<Column>, Trouble>
     let mut columns = Vec::new();
     while let Some(row) = rows.next()? {
         let (name, text): (String, String) = (row.get(0)?, row.get(1)?);
-        let data_type = types::parse(&text).ok_or_else(|| {
+        let data_type = crate::types::parse(&text).ok_or_else(|| {
             Trouble::refused(format!(
                 "column `{name}` of table `{table}` has type `{text}`, which this version does not know"
             ))
@@ -184,7 +195,7 @@ fn widen(table: &str, column: &mut Column, wanted: Column) -> Result<(), Trouble
             column.name, wanted.name
         )));
     }
-    column.data_type = types::widest(column.data_type, wanted.data_type).ok_or_else(|| {
+    column.data_type = crate::types::widest(column.data_type, wanted.data_type).ok_or_else(|| {
         Trouble::refused(format!(
             "column `{}` of table `{table}` is {} and the stream has {}, and no type holds both without a loss; run a full refresh, which builds the table anew, or give the field a new name",
             column.name, column.data_type, wanted.data_type

@@ -31,7 +31,7 @@ const fn pairs() -> [[u8; 2]; 100] {
 }
 
 /// A short text that is written from its end to its start.
-pub(super) struct Text {
+pub(crate) struct Text {
     bytes: [u8; 48],
     start: usize,
 }
@@ -42,7 +42,7 @@ impl Text {
     }
 
     /// The text, in UTF-8.
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         self.bytes.get(self.start..).unwrap_or_default()
     }
 
@@ -101,7 +101,7 @@ fn civil(day: i64) -> (u64, u64, u64) {
 }
 
 /// A date as `YYYY-MM-DD`; none outside the years 1 to 9999.
-pub(super) fn date(day: i32) -> Option<Text> {
+pub(crate) fn date(day: i32) -> Option<Text> {
     let day = i64::from(day);
     (FIRST_DAY..=LAST_DAY).contains(&day).then(|| {
         let mut text = Text::new();
@@ -111,13 +111,13 @@ pub(super) fn date(day: i32) -> Option<Text> {
 }
 
 /// Midnight of a date, as a timestamp.
-pub(super) fn midnight(day: i32) -> Option<Text> {
+pub(crate) fn midnight(day: i32) -> Option<Text> {
     timestamp(i64::from(day).checked_mul(DAY)?)
 }
 
 /// A timestamp as `YYYY-MM-DDTHH:MM:SS.ffffffZ`; none outside the years 1 to
 /// 9999.
-pub(super) fn timestamp(micros: i64) -> Option<Text> {
+pub(crate) fn timestamp(micros: i64) -> Option<Text> {
     let (day, rest) = (micros.div_euclid(DAY), micros.rem_euclid(DAY).unsigned_abs());
     if !(FIRST_DAY..=LAST_DAY).contains(&day) {
         return None;
@@ -139,7 +139,7 @@ pub(super) fn timestamp(micros: i64) -> Option<Text> {
 
 /// A decimal with `scale` digits after the point and then `zeros` zeros;
 /// none if it has more than `precision` digits.
-pub(super) fn decimal(value: i128, precision: u8, scale: u8, zeros: u8) -> Option<Text> {
+pub(crate) fn decimal(value: i128, precision: u8, scale: u8, zeros: u8) -> Option<Text> {
     let magnitude = value.unsigned_abs();
     if magnitude >= 10_u128.checked_pow(u32::from(precision))? {
         return None;
@@ -162,7 +162,7 @@ pub(super) fn decimal(value: i128, precision: u8, scale: u8, zeros: u8) -> Optio
 }
 
 /// An integer with `zeros` zeros after the point.
-pub(super) fn integer(value: i64, zeros: u8) -> Option<Text> {
+pub(crate) fn integer(value: i64, zeros: u8) -> Option<Text> {
     decimal(i128::from(value), 19, 0, zeros)
 }
 
@@ -194,7 +194,7 @@ fn push_wide(text: &mut Text, number: u128, count: u32) {
 }
 
 /// The clock's time as a timestamp.
-pub(super) fn now() -> String {
+pub(crate) fn now() -> String {
     let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let micros = i64::try_from(elapsed.as_micros()).unwrap_or_default();
     let text = timestamp(micros).unwrap_or_else(Text::new);
@@ -202,7 +202,7 @@ pub(super) fn now() -> String {
 }
 
 /// The text of a truth value.
-pub(super) fn boolean(value: bool) -> &'static [u8] {
+pub(crate) fn boolean(value: bool) -> &'static [u8] {
     if value { b"true" } else { b"false" }
 }
 

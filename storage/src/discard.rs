@@ -2,10 +2,51 @@
 //! and for dry runs.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use arrow_array::RecordBatch;
+use schemars::{JsonSchema, schema_for};
+use serde_json::Value;
 
-use super::{Outcome, StateChanges, Storage, StorageError, StreamCount, TableId, TableSchema, WriteMode};
+use super::driver::{Driver, Params};
+use super::{
+    Field, Outcome, RunInfo, StateChanges, Storage, StorageError, StreamCount, TableId, TableSchema,
+    WriteMode,
+};
+
+/// Takes rows and keeps nothing: for measuring a connector and for dry runs.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Parameters {}
+
+/// The storage `Discard`.
+pub(crate) struct DiscardDriver;
+
+impl Driver for DiscardDriver {
+    fn name(&self) -> &'static str {
+        "Discard"
+    }
+
+    fn alias(&self) -> &'static str {
+        "DISCARD"
+    }
+
+    fn schema(&self) -> Value {
+        schema_for!(Parameters).to_value()
+    }
+
+    fn open(&self, _: Params, _: &Path, _: &RunInfo) -> Result<(Box<dyn Storage>, String), StorageError> {
+        Ok((Box::new(Discard::default()), self.name().to_owned()))
+    }
+
+    fn read_state(&self, _: Params, _: &Path, _: &str) -> Result<BTreeMap<String, String>, StorageError> {
+        Ok(BTreeMap::new())
+    }
+
+    fn reach(&self, _: Params, _: &Path) -> Result<String, StorageError> {
+        Ok("nothing is kept".to_owned())
+    }
+}
 
 /// A storage that takes everything and keeps nothing.
 #[derive(Debug, Default)]
@@ -47,6 +88,10 @@ impl Storage for Discard {
         Ok(())
     }
 
+    fn columns(&mut self, _: &str) -> Result<Option<Vec<Field>>, StorageError> {
+        Ok(None)
+    }
+
     fn finish(&mut self, _: Outcome, _: &StateChanges, _: Option<&str>) -> Result<(), StorageError> {
         Ok(())
     }
@@ -59,7 +104,7 @@ mod tests {
     use arrow_array::Int64Array;
 
     use super::*;
-    use crate::storage::{DataType, Field};
+    use crate::{DataType, Field};
 
     #[test]
     fn counts_rows_and_keeps_no_state() {

@@ -13,9 +13,9 @@ use rusqlite::{Connection, ErrorCode, Statement};
 
 use super::evolve::Column;
 use super::identifier::{quote, quote_all};
-use super::text;
 use super::trouble::Trouble;
-use crate::storage::{DataType, Field, StorageError, TableSchema, WriteMode};
+use crate::text;
+use crate::{DataType, Field, StorageError, TableSchema, WriteMode};
 
 /// A table that rows go to.
 pub(super) struct Target<'a> {

@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::storage::{DataType, Field, Outcome, StateChanges, Storage, TableId, TableSchema, WriteMode};
+use crate::{DataType, Field, Outcome, StateChanges, Storage, TableId, TableSchema, WriteMode};
 
 /// A database in a folder of its own.
 struct Place {

@@ -1,28 +1,15 @@
-//! Logical types in SQLite: the column type of each, and which type holds the
-//! values of two without a loss.
+//! Which type holds the values of two without a loss, and types by their names.
 
-use crate::storage::DataType;
+use crate::DataType;
 
 /// Digits that the largest `int64` has.
 const INT64_DIGITS: u8 = 19;
 /// The most digits that a decimal has.
 const MAX_PRECISION: u8 = 38;
 
-/// The type of the column in a `STRICT` table.
-pub(super) fn sql(data_type: DataType) -> &'static str {
-    match data_type {
-        DataType::Boolean | DataType::Int64 => "INTEGER",
-        DataType::Float64 => "REAL",
-        DataType::Bytes => "BLOB",
-        DataType::Decimal(..) | DataType::Text | DataType::Date | DataType::Timestamp | DataType::Json => {
-            "TEXT"
-        }
-    }
-}
-
 /// The narrowest type that holds every value of both without a loss; none
 /// where there is no such type.
-pub(super) fn widest(a: DataType, b: DataType) -> Option<DataType> {
+pub(crate) fn widest(a: DataType, b: DataType) -> Option<DataType> {
     use DataType::{Boolean, Bytes, Date, Decimal, Float64, Int64, Text, Timestamp};
     match (a, b) {
         _ if a == b => Some(a),
@@ -44,33 +31,8 @@ fn decimal(whole: u8, scale: u8) -> Option<DataType> {
     (precision <= MAX_PRECISION).then_some(DataType::Decimal(precision, scale))
 }
 
-/// How stored values of one type become those of a wider one: an expression
-/// over a quoted column. None where they are written the same way.
-pub(super) fn conversion(column: &str, from: DataType, to: DataType) -> Option<String> {
-    match (from, to) {
-        (DataType::Boolean, DataType::Text) => {
-            Some(format!("CASE {column} WHEN 0 THEN 'false' WHEN 1 THEN 'true' END"))
-        }
-        (DataType::Int64, DataType::Text) => Some(format!("CAST({column} AS TEXT)")),
-        (DataType::Int64, DataType::Decimal(_, scale)) => {
-            Some(format!("CAST({column} AS TEXT) || '{}'", fraction(0, scale)))
-        }
-        (DataType::Decimal(_, from), DataType::Decimal(_, to)) if from != to => {
-            Some(format!("{column} || '{}'", fraction(from, to)))
-        }
-        (DataType::Date, DataType::Timestamp) => Some(format!("{column} || 'T00:00:00.000000Z'")),
-        _ => None,
-    }
-}
-
-/// What is added to a number's text when its scale grows.
-fn fraction(from: u8, to: u8) -> String {
-    let point = if from == 0 && to > 0 { "." } else { "" };
-    format!("{point}{}", "0".repeat(usize::from(to.saturating_sub(from))))
-}
-
 /// Reads a type as `Display` writes it.
-pub(super) fn parse(text: &str) -> Option<DataType> {
+pub(crate) fn parse(text: &str) -> Option<DataType> {
     let simple = [
         DataType::Boolean,
         DataType::Int64,

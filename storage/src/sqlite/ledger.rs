@@ -6,9 +6,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::claim;
 use super::identifier::quote;
-use super::text::now;
 use super::trouble::Trouble;
-use crate::storage::{RunInfo, StateChanges, StorageError};
+use crate::text::now;
+use crate::{RunInfo, StateChanges, StorageError};
 
 /// The version of the tables below; a newer one is refused.
 const VERSION: i64 = 1;

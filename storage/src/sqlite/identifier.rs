@@ -1,6 +1,6 @@
 //! Names of tables and columns: which are refused, and how they are quoted.
 
-use crate::storage::{StorageError, TableSchema};
+use crate::{StorageError, TableSchema};
 
 /// What names of the host's own tables start with.
 pub(super) const OURS: &str = "_ow_";

@@ -122,7 +122,7 @@ fn a_run_cannot_succeed_after_a_failure() {
 #[tokio::test]
 async fn a_dropped_handle_interrupts_the_run_and_releases_the_claim() {
     let place = Place::new();
-    let handle = crate::storage::worker::spawn(Box::new(place.open())).unwrap();
+    let handle = crate::worker::spawn(Box::new(place.open())).unwrap();
     let table = handle.open_table(people(1), WriteMode::Merge).await.unwrap();
     handle.write(table, rows(&[(1, None)])).await.unwrap();
     handle.commit(none()).await.unwrap();

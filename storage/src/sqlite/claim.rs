@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::storage::{RunInfo, StorageError};
+use crate::{RunInfo, StorageError};
 
 /// How often a lock file that its owner removed meanwhile is opened again.
 const ATTEMPTS: u32 = 100;

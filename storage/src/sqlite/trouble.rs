@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
-use crate::storage::StorageError;
+use crate::StorageError;
 
 /// A failure on its way up: SQLite's, or one that is in the user's words.
 #[derive(Debug)]
