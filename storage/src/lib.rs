@@ -83,7 +83,8 @@ pub trait Storage: Send {
     fn open_table(&mut self, table: &TableSchema, mode: WriteMode) -> Result<TableId, StorageError>;
 
     /// Opens the host's own table of refused rows ([`contract::quarantine`]),
-    /// which no stream can name. It is opened like a stream's in
+    /// which [`Storage::open_table`] must refuse to streams even while it is
+    /// open. It is opened like a stream's in
     /// [`WriteMode::Append`], but its name stands as it is, without the
     /// storage's prefix; and in a full refresh too rows are added to it, and
     /// become durable with each commit. All data marts share it.

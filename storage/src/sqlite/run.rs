@@ -382,10 +382,11 @@ impl Storage for SqliteStorage {
     fn open_table(&mut self, schema: &TableSchema, mode: WriteMode) -> Result<TableId, StorageError> {
         let name = format!("{}{}", self.prefix, schema.name);
         self.step(&format!("open table `{name}`"), |this| {
+            // First of all: the quarantine may be open, and no stream may have it.
+            identifier::check(&name, schema)?;
             if let Some(id) = this.find(schema, mode, &name)? {
                 return Ok(id);
             }
-            identifier::check(&name, schema)?;
             if mode == WriteMode::Merge && schema.primary_key.is_empty() {
                 return Err(Trouble::refused(format!(
                     "table `{name}` cannot be merged into without a primary key; declare one, or use `append` or `replace`"
