@@ -360,9 +360,13 @@ fn summary(report: &RunReport) -> String {
     if report.dropped_log_lines > 0 {
         let _ = writeln!(text, "  {} log lines dropped", HumanCount(report.dropped_log_lines));
     }
+    let waited = match report.storage_wait_ms {
+        0 => String::new(),
+        waited => format!(", the storage waited {} for its service", duration(waited)),
+    };
     let _ = writeln!(
         text,
-        "  {} at most, {} of processor time, {} in all",
+        "  {} at most, {} of processor time, {} in all{waited}",
         HumanBytes(report.peak_memory),
         duration(report.cpu_ms),
         duration(report.wall_ms)

@@ -197,6 +197,8 @@ pub struct RunReport {
     pub peak_memory: u64,
     /// Processor time of the guest, in milliseconds.
     pub cpu_ms: u64,
+    /// Time that the storage waited for its service, in milliseconds.
+    pub storage_wait_ms: u64,
     /// Time from start to end, in milliseconds.
     pub wall_ms: u64,
 }

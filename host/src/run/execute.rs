@@ -50,6 +50,7 @@ pub(super) async fn run(
         dropped_log_lines: 0,
         peak_memory: 0,
         cpu_ms: 0,
+        storage_wait_ms: 0,
         wall_ms: 0,
     };
     let outcome = async {
@@ -119,6 +120,7 @@ async fn execute(options: &RunnerOptions, prepared: Prepared, report: &mut RunRe
     drop(telling);
     let result = end(&storage, &channels, result, changes).await;
     summarize(&channels, report);
+    report.storage_wait_ms = millis(storage.waited());
     if result.is_ok() {
         warn_of_misspelt_streams(&prepared, &log, report);
     }

@@ -164,7 +164,7 @@ fn nothing_a_guest_says_reaches_the_terminal_as_an_escape() {
 
 /// A document without what differs from run to run.
 fn shape(lab: &Lab, mut document: Value) -> String {
-    for key in ["peak_memory", "cpu_ms", "wall_ms"] {
+    for key in ["peak_memory", "cpu_ms", "storage_wait_ms", "wall_ms"] {
         if let Some(number) = document.get_mut(key) {
             assert!(number.is_u64(), "{key}: {number}");
             *number = json!("[NUMBER]");
@@ -225,6 +225,7 @@ fn events_are_json_lines() {
       "run_type": "INCREMENTAL",
       "status": "succeeded",
       "storage": "Sqlite (out.db)",
+      "storage_wait_ms": "[NUMBER]",
       "streams": [
         {
           "bytes": "[NUMBER]",
