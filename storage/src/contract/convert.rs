@@ -67,10 +67,10 @@ fn each<From: ArrowPrimitiveType, To: ArrowPrimitiveType>(
 /// A decimal with another scale; none if that loses digits or has too many.
 fn rescale(value: i128, from: u8, precision: u8, to: u8) -> Option<i128> {
     let factor = 10_i128.checked_pow(u32::from(from.abs_diff(to)))?;
-    let scaled = match to >= from {
-        true => value.checked_mul(factor)?,
-        false if value % factor == 0 => value / factor,
-        false => return None,
+    let scaled = if to >= from {
+        value.checked_mul(factor)?
+    } else {
+        Some(value / factor).filter(|_| value % factor == 0)?
     };
     let limit = 10_u128.checked_pow(u32::from(precision))?;
     (scaled.unsigned_abs() < limit).then_some(scaled)

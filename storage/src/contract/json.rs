@@ -144,7 +144,9 @@ impl Writer {
     fn json(&mut self, json: &str) -> Option<()> {
         let fits = json.len() <= self.cut.unwrap_or(self.most);
         if fits && serde_json::from_str::<IgnoredAny>(json).is_ok() {
-            self.out.extend_from_slice(json.as_bytes());
+            // A line end can only stand between tokens; here it would end the row.
+            let one_line = json.bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte });
+            self.out.extend(one_line);
             return Some(());
         }
         self.text(json)

@@ -165,8 +165,7 @@ impl Driver for Sqlite {
     fn reach(&self, params: Params, base_dir: &Path) -> Result<String, StorageError> {
         let params = driver::parse::<Parameters>(params)?.at(base_dir);
         let reach = || {
-            connection::check_place(&params.path)?;
-            let exists = connection::open_read_only(&params.path)?.is_some();
+            let exists = connection::probe(&params.path)?;
             Ok(format!(
                 "{} {}",
                 params.path.display(),

@@ -131,7 +131,8 @@ fn a_new_table_is_refused_or_its_rows_are() {
 fn what_a_failed_run_did_not_commit_is_not_in_quarantine() {
     let lab = with_table();
     let contracts = json!({ "*": { "column": "drop-row" } });
-    let steps = json!([people(WIDE, TWO), { "Behaviour": "commit" }, people(WIDE, TWO), { "Behaviour": "panic" }]);
+    let steps =
+        json!([people(WIDE, TWO), { "Behaviour": "commit" }, people(WIDE, TWO), { "Behaviour": "panic" }]);
     let outcome = run(&lab, steps, contracts);
     assert_eq!(outcome.code, Some(1));
     assert_snapshot!(counts(&outcome), @"people: 4 rows, 1 committed, 2 rows and 0 values refused");
@@ -161,7 +162,7 @@ fn no_stream_can_write_to_the_quarantine() {
         "Lines": "",
     });
     let outcome = run(&lab, json!([people(WIDE, TWO), forged]), contracts);
-    assert_snapshot!(outcome.failure(), @"");
+    assert_snapshot!(outcome.failure(), @"7 storage: the name of table `_ow_quarantine` starts with `_ow_`, which ow-host keeps for its own tables; rename the stream, or change `TablePrefix`");
 }
 
 #[test]
@@ -169,7 +170,7 @@ fn a_misspelt_stream_is_told() {
     let lab = with_table();
     let outcome = run(&lab, json!([people(NARROW, "")]), json!({ "poeple": { "column": "freeze" } }));
     outcome.expect_success();
-    assert_snapshot!(outcome.log(), @"");
+    assert_snapshot!(outcome.log(), @"warn host: the contract for the stream 'poeple' was not used: the run opened no such stream; did you mean 'people'?");
 }
 
 #[test]
@@ -181,5 +182,13 @@ fn wrong_contracts_are_told_at_once() {
         "people": "freeze",
     });
     configure(&lab, &json!([]), &contracts);
-    assert_snapshot!(lab.run_component("guest.wasm", &[]).failure(), @"");
+    assert_snapshot!(lab.run_component("guest.wasm", &[]).failure(), @r#"
+    3 config: cfg.json: 6 problems
+      storage.contracts."*".colum: no such key; did you mean 'column'?
+      storage.contracts."*".table: expected one of 'evolve', 'freeze', 'drop-row', found the text 'drop-value'; a new table has no values that could be left out: write 'drop-row'
+      storage.contracts.orders.table: expected one of 'evolve', 'freeze', 'drop-row', found the text 'discard'
+      storage.contracts.orders.column: expected one of 'evolve', 'freeze', 'drop-value', 'drop-row', found the number 5
+      storage.contracts.orders.type: expected one of 'evolve', 'freeze', 'drop-value', 'drop-row', found the text 'drop_row'; did you mean 'drop-row'?
+      storage.contracts.people: expected an object, found a text; write { "column": "freeze" }
+    "#);
 }

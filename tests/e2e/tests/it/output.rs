@@ -231,6 +231,8 @@ fn events_are_json_lines() {
           "bytes": "[NUMBER]",
           "committed_rows": 1500,
           "mode": "append",
+          "refused_rows": 0,
+          "refused_values": 0,
           "rows": 1500,
           "stream": "numbers"
         },
@@ -238,6 +240,8 @@ fn events_are_json_lines() {
           "bytes": "[NUMBER]",
           "committed_rows": 10,
           "mode": "merge",
+          "refused_rows": 0,
+          "refused_values": 0,
           "rows": 10,
           "stream": "others"
         },
@@ -245,6 +249,8 @@ fn events_are_json_lines() {
           "bytes": "[NUMBER]",
           "committed_rows": 1,
           "mode": "append",
+          "refused_rows": 0,
+          "refused_values": 0,
           "rows": 1,
           "stream": "seen"
         }
@@ -358,7 +364,7 @@ fn check_and_discover() {
     --- stderr
     ");
     let json = ["check", "guest.wasm", "--config", "cfg.json", "--output", "json"];
-    assert_snapshot!(lab.ow_host(&json).stdout, @"");
+    assert_snapshot!(lab.ow_host(&json).stdout, @r#"{"found":"out.db will be created","status":"succeeded","storage":"Sqlite"}"#);
     assert!(!lab.path("out.db").exists());
     assert_snapshot!(lab.ow_host(&["discover", "guest.wasm", "--config", "cfg.json"]).text(), @r"
     exit 0
@@ -400,12 +406,42 @@ fn check_reaches_the_storage_too() {
     };
     let missing = || json!({ "name": "Sqlite", "config": { "Path": "missing/out.db" } });
     let fails = json!({ "Behaviour": "fail", "Kind": "auth", "Message": "wrong password" });
-    assert_snapshot!(check(json!({ "Behaviour": "nothing" }), missing()), @"");
-    assert_snapshot!(check(json!({ "Behaviour": "nothing", "Check": fails }), missing()), @"");
-    assert_snapshot!(check(json!({ "Behaviour": "nothing" }), json!({ "name": "Sqlite", "config": { "Path": "a", "TablePrefix": 5, "X": 1 } })), @"");
+    assert_snapshot!(check(json!({ "Behaviour": "nothing" }), missing()), @r"
+    exit 3
+    --- stdout
+    --- stderr
+    error: storage.config.Path: folder `missing`, where the database is to be, does not exist; create it, or set `Path` to another place
+      at: parameter Path
+    ");
+    assert_snapshot!(check(json!({ "Behaviour": "nothing", "Check": fails }), missing()), @r"
+    exit 1
+    --- stdout
+    --- stderr
+    error: wrong password; and the storage cannot be reached: storage.config.Path: folder `missing`, where the database is to be, does not exist; create it, or set `Path` to another place
+    hint: check the credentials in the configuration
+    ");
+    assert_snapshot!(check(json!({ "Behaviour": "nothing" }), json!({ "name": "Sqlite", "config": { "Path": "a", "TablePrefix": 5, "X": 1 } })), @r"
+    exit 3
+    --- stdout
+    --- stderr
+    error: cfg.json: storage.config.X: storage Sqlite has no parameter `X`
+      at: parameter X
+    ");
     lab.write("no.db", "this is no database at all, but a text of some length");
-    assert_snapshot!(check(json!({ "Behaviour": "nothing" }), json!({ "name": "Sqlite", "config": { "Path": "no.db" } })), @"");
-    assert_snapshot!(check(json!({ "Behaviour": "nothing" }), json!({ "name": "Discard" })), @"");
+    assert_snapshot!(check(json!({ "Behaviour": "nothing" }), json!({ "name": "Sqlite", "config": { "Path": "no.db" } })), @r"
+    exit 3
+    --- stdout
+    --- stderr
+    error: storage.config.Path: file `no.db` is not an SQLite database; set `Path` to another file
+      at: parameter Path
+    ");
+    assert_snapshot!(check(json!({ "Behaviour": "nothing" }), json!({ "name": "Discard" })), @r"
+    exit 0
+    --- stdout
+    the source can be reached
+    the storage Discard can be reached: nothing is kept
+    --- stderr
+    ");
 }
 
 #[test]
@@ -413,7 +449,11 @@ fn storages_are_listed_with_their_parameters() {
     let lab = Lab::new();
     let text = lab.ow_host(&["storages"]).success().stdout;
     let sqlite: Vec<_> = text.lines().skip_while(|line| !line.starts_with("Sqlite: ")).take(3).collect();
-    assert_snapshot!(sqlite.join("\n"), @"");
+    assert_snapshot!(sqlite.join("\n"), @r#"
+    Sqlite: A file of rows and state beside each other. The default storage.
+      Path (string, required): The database file, such as `ow.db`. It is created where it is not there. A relative path starts at the folder of the configuration file.
+      TablePrefix (string, default ""): What the name of every table starts with, such as `ads_`.
+    "#);
     let json: Value =
         serde_json::from_str(&lab.ow_host(&["storages", "--output", "json"]).success().stdout).unwrap();
     for storage in json.as_array().unwrap() {
@@ -424,7 +464,12 @@ fn storages_are_listed_with_their_parameters() {
             assert_eq!(serde_json::from_str::<Value>(&schema).unwrap(), storage["parameters"], "{name}");
         }
     }
-    assert_snapshot!(lab.ow_host(&["schema", "storage", "sqlit"]).text(), @"");
+    assert_snapshot!(lab.ow_host(&["schema", "storage", "sqlit"]).text(), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: there is no storage `sqlit`; did you mean `Sqlite`? (there are Sqlite, Discard)
+    ");
 }
 
 #[test]
