@@ -89,9 +89,12 @@ fn texts(array: &ArrayRef, from: DataType) -> Result<ArrayRef, Fault> {
                 continue;
             }
             DataType::Int64 => text::integer(at(slice::<Int64Type>(array).unwrap_or_default(), row), 0),
-            DataType::Decimal(precision, scale) => {
-                text::decimal(at(slice::<Decimal128Type>(array).unwrap_or_default(), row), precision, scale, 0)
-            }
+            DataType::Decimal(precision, scale) => text::decimal(
+                at(slice::<Decimal128Type>(array).unwrap_or_default(), row),
+                precision,
+                scale,
+                0,
+            ),
             DataType::Date => text::date(at(slice::<Date32Type>(array).unwrap_or_default(), row)),
             DataType::Timestamp => {
                 text::timestamp(at(slice::<TimestampMicrosecondType>(array).unwrap_or_default(), row))

@@ -40,7 +40,13 @@ impl<'a> Values<'a> {
 impl<'a> Keys<'a> {
     /// None if a column is not what a table can have.
     pub(super) fn new(columns: &[&'a ArrayRef]) -> Option<Self> {
-        Some(Self { columns: columns.iter().copied().map(|array| Values::new(array.as_ref())).collect::<Option<_>>()? })
+        Some(Self {
+            columns: columns
+                .iter()
+                .copied()
+                .map(|array| Values::new(array.as_ref()))
+                .collect::<Option<_>>()?,
+        })
     }
 
     /// Writes the key of a row: no two keys are written alike.
@@ -100,7 +106,8 @@ impl Index {
             if self.key(number) == Some(key) {
                 return Some(number);
             }
-            next = usize::try_from(number).ok().and_then(|number| self.earlier.get(number).copied().flatten());
+            next =
+                usize::try_from(number).ok().and_then(|number| self.earlier.get(number).copied().flatten());
         }
         None
     }

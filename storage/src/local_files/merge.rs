@@ -216,10 +216,14 @@ impl Step {
                 None => Some(new_null_array(&meant.data_type.arrow(), 1)),
             };
             let standing = standing.ok_or_else(|| Trouble::failed("a file lacks a column"))?;
-            let groups: Vec<_> =
-                self.groups.iter().filter_map(|group| Some((group, group.columns.get(column)?.as_ref()?))).collect();
-            let sources: Vec<&dyn Array> =
-                std::iter::once(standing.as_ref()).chain(groups.iter().map(|(_, array)| array.as_ref())).collect();
+            let groups: Vec<_> = self
+                .groups
+                .iter()
+                .filter_map(|group| Some((group, group.columns.get(column)?.as_ref()?)))
+                .collect();
+            let sources: Vec<&dyn Array> = std::iter::once(standing.as_ref())
+                .chain(groups.iter().map(|(_, array)| array.as_ref()))
+                .collect();
             let from = |(row, slot): (usize, &Option<usize>)| {
                 let latest = |(number, (group, _)): (usize, &(&Group, &ArrayRef))| {
                     let latest = slot.and_then(|slot| group.latest.get(slot)).copied().unwrap_or_default();

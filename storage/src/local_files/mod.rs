@@ -74,7 +74,7 @@
 //!
 //! # Merging
 //!
-//! Rows with a key wait in memory, up to 64 MiB, and are then merged in one step:
+//! Rows with a key wait in memory, up to 32 MiB, and are then merged in one step:
 //! the key columns of the table's files are read as a stream (only those of the
 //! partitions concerned, where the partition's field is part of the key), and each
 //! file that holds one of the keys is written anew in staging. Memory is that of
@@ -213,7 +213,10 @@ impl Driver for LocalFiles {
         }
         let is_parquet = text("Format").is_none_or(|format| format == "parquet");
         if !is_parquet && text("Compression").is_some_and(|compression| compression != "none") {
-            wrong("Compression", "`Compression` is for Parquet only; leave it out, or set `Format` to `parquet`");
+            wrong(
+                "Compression",
+                "`Compression` is for Parquet only; leave it out, or set `Format` to `parquet`",
+            );
         }
         if let Some(size) = params.get("MaxFileSize")
             && !size.as_u64().is_some_and(|size| size >= 1 && u32::try_from(size).is_ok())

@@ -77,6 +77,8 @@ pub(super) struct Entry {
     pub(super) staged: Option<String>,
     /// Readers know it already.
     pub(super) known: bool,
+    /// Rows were added to it since the last commit.
+    pub(super) grown: bool,
 }
 
 /// A file that is open.
@@ -99,7 +101,7 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn new(shape: Shape, folder: String, files: Vec<File>) -> Self {
-        let entry = |file| Entry { file, staged: None, known: true };
+        let entry = |file| Entry { file, staged: None, known: true, grown: false };
         Self { shape, folder, entries: files.into_iter().map(entry).collect(), open: Vec::new() }
     }
 
@@ -206,12 +208,12 @@ impl Output {
         fold: bool,
     ) -> Result<Open, Trouble> {
         let incoming = u64::try_from(rows).unwrap_or(u64::MAX);
-        // What this commit wrote already is only written once more by as many
+        // What grew in this commit already is only written once more by as many
         // rows again, so that the work stays in proportion.
         let is_small = |entry: &Entry| {
             place::parent(&entry.file.path) == folder
                 && entry.file.bytes <= SMALL.min(staging.max_file / 2)
-                && (entry.staged.is_none() || entry.file.rows <= incoming)
+                && (!entry.grown || entry.file.rows <= incoming)
         };
         let small = self.entries.iter().position(is_small).filter(|_| fold);
         let (mut writer, staged) = staging.writer(&self.shape)?;
@@ -246,6 +248,7 @@ impl Output {
             file: File { path: open.path, rows, bytes },
             staged: Some(open.staged),
             known: open.known,
+            grown: true,
         });
         Ok(())
     }
@@ -310,10 +313,7 @@ impl Output {
 }
 
 /// Rows by day, in the order of days, and in their own order in each.
-fn by_day(
-    rows: &RecordBatch,
-    days: &[Option<i32>],
-) -> Result<Vec<(Option<i32>, RecordBatch)>, Trouble> {
+fn by_day(rows: &RecordBatch, days: &[Option<i32>]) -> Result<Vec<(Option<i32>, RecordBatch)>, Trouble> {
     let at = |row: u32| days.get(usize::try_from(row).unwrap_or(usize::MAX)).copied().flatten();
     let Some(first) = days.first() else { return Ok(Vec::new()) };
     if days.iter().all(|day| day == first) {

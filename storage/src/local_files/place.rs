@@ -73,10 +73,7 @@ impl Place {
     pub(super) fn existing(path: &Path) -> Result<Self, Trouble> {
         let root = path.canonicalize().map_err(|error| Trouble::Disk(path.to_owned(), error))?;
         if !root.is_dir() {
-            return Err(Trouble::place(format!(
-                "`{}` is a file; set `Path` to a folder",
-                path.display()
-            )));
+            return Err(Trouble::place(format!("`{}` is a file; set `Path` to a folder", path.display())));
         }
         Ok(Self { root })
     }
@@ -130,7 +127,9 @@ impl Place {
             let part = relative.get(..end).unwrap_or_default();
             if self.look(part)?.is_none() {
                 let path = self.path(part);
-                fault::step().and_then(|()| fs::create_dir(&path)).map_err(|error| Trouble::Disk(path, error))?;
+                fault::step()
+                    .and_then(|()| fs::create_dir(&path))
+                    .map_err(|error| Trouble::Disk(path, error))?;
                 self.sync(parent)?;
             }
             parent = part;
@@ -172,8 +171,7 @@ impl Place {
     /// Removes a file, if it is there.
     pub(super) fn remove_file(&self, relative: &str) -> Result<(), Trouble> {
         let path = self.path(relative);
-        gone(fault::step().and_then(|()| fs::remove_file(&path)))
-            .map_err(|error| Trouble::Disk(path, error))
+        gone(fault::step().and_then(|()| fs::remove_file(&path))).map_err(|error| Trouble::Disk(path, error))
     }
 
     /// Removes a folder and everything in it, if it is there.

@@ -22,7 +22,7 @@ use crate::sqlite::ledger::{Entry as RunEntry, Progress, state};
 use crate::{Field, Outcome, RunInfo, StateChanges, Storage, StorageError, TableId, TableSchema, WriteMode};
 
 /// How many bytes of rows wait in memory, of all tables together.
-const BUFFER: usize = 64 * 1024 * 1024;
+const BUFFER: usize = 32 * 1024 * 1024;
 /// Memory of open files, of all tables together.
 const MEMORY: usize = 64 * 1024 * 1024;
 /// Open files of all tables.

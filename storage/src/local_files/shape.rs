@@ -110,10 +110,7 @@ pub(super) fn partition(schema: &TableSchema, wanted: Option<&str>) -> Result<Op
             )));
         }
         Some(name) if find(name).is_some() => Some(name),
-        _ => schema
-            .partition_field
-            .as_deref()
-            .filter(|name| find(name).is_some_and(has_days)),
+        _ => schema.partition_field.as_deref().filter(|name| find(name).is_some_and(has_days)),
     };
     if let Some(field) = field {
         name::check_partition(schema, field)?;
@@ -159,7 +156,9 @@ fn check_partition(
     let asked = partition(schema, wanted)?;
     let explicit = wanted.is_some_and(|wanted| wanted.is_empty() || asked.as_deref() == Some(wanted));
     if explicit && asked != standing.partition {
-        let say = |field: Option<&str>| field.map_or("not partitioned".to_owned(), |f| format!("partitioned by `{f}`"));
+        let say = |field: Option<&str>| {
+            field.map_or("not partitioned".to_owned(), |f| format!("partitioned by `{f}`"))
+        };
         return Err(Trouble::refused(format!(
             "table `{table}` is {}, and by `PartitionBy` it is to be {}; change `PartitionBy` back, or run a full refresh, which writes the table anew",
             say(standing.partition.as_deref()),
@@ -180,7 +179,11 @@ fn check_key(table: &str, standing: &Shape, schema: &TableSchema) -> Result<(), 
         return Ok(());
     }
     let say = |names: Vec<&str>| {
-        if names.is_empty() { "no primary key".to_owned() } else { format!("primary key (`{}`)", names.join("`, `")) }
+        if names.is_empty() {
+            "no primary key".to_owned()
+        } else {
+            format!("primary key (`{}`)", names.join("`, `"))
+        }
     };
     Err(Trouble::refused(format!(
         "table `{table}` has {}, the stream has {}; run a full refresh, which writes the table anew",

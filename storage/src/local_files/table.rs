@@ -103,7 +103,8 @@ impl Table {
         }
         self.column_sets.insert(columns);
         let arrays = part.columns.iter().flatten();
-        self.waiting_bytes += arrays.map(|array| array.get_array_memory_size()).sum::<usize>() + BATCH_OVERHEAD;
+        self.waiting_bytes +=
+            arrays.map(|array| array.get_array_memory_size()).sum::<usize>() + BATCH_OVERHEAD;
         self.waiting.push(part);
         Ok(())
     }
@@ -161,7 +162,9 @@ impl Table {
 
     /// Whether the next commit has something of this table.
     pub(super) fn has_changes(&self) -> bool {
-        self.changed || !self.lost.is_empty() || self.output.entries.iter().any(|entry| entry.staged.is_some())
+        self.changed
+            || !self.lost.is_empty()
+            || self.output.entries.iter().any(|entry| entry.staged.is_some())
     }
 
     /// Lets go of what is not committed.
@@ -180,6 +183,7 @@ impl Table {
         for entry in &mut self.output.entries {
             entry.staged = None;
             entry.known = true;
+            entry.grown = false;
         }
     }
 }

@@ -98,9 +98,7 @@ fn explain(path: &Path, error: &io::Error, doing: &str) -> StorageError {
     let path = path.display();
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageError::Failed {
-            message: format!(
-                "cannot {doing}: no space is left for `{path}`; free some space and run again"
-            ),
+            message: format!("cannot {doing}: no space is left for `{path}`; free some space and run again"),
             retryable: false,
         },
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => StorageError::Config {

@@ -55,9 +55,7 @@ impl Claim {
                 return Ok(Self { path, _file: file });
             }
         }
-        Err(StorageError::Busy {
-            message: format!("{what} is claimed by runs that come and go; try again"),
-        })
+        Err(StorageError::Busy { message: format!("{what} is claimed by runs that come and go; try again") })
     }
 }
 

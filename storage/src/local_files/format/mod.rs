@@ -94,9 +94,7 @@ impl Writer {
         fault::step().map_err(|error| Trouble::Disk(path.clone(), error))?;
         match inner {
             Inner::Parquet(writer) => writer.write(rows).map_err(|error| Trouble::parquet(path, error)),
-            Inner::Text(writer) => {
-                writer.write(rows).map_err(|error| Trouble::Disk(path.clone(), error))
-            }
+            Inner::Text(writer) => writer.write(rows).map_err(|error| Trouble::Disk(path.clone(), error)),
         }
     }
 

@@ -33,11 +33,7 @@ const CREATED_BY: &str = concat!("ow-host version ", env!("CARGO_PKG_VERSION"));
 pub(super) type Writer = ArrowWriter<File>;
 
 /// Starts a file.
-pub(super) fn writer(
-    file: File,
-    shape: &Shape,
-    compression: Compression,
-) -> Result<Writer, ParquetError> {
+pub(super) fn writer(file: File, shape: &Shape, compression: Compression) -> Result<Writer, ParquetError> {
     let codec = match compression {
         Compression::Zstd => Codec::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?),
         Compression::Snappy => Codec::SNAPPY,
@@ -100,8 +96,7 @@ pub(super) fn read(
         .build()
         .map_err(|error| Trouble::parquet(path, error))?;
     let path = path.to_owned();
-    let expected =
-        Arc::new(shape.arrow.project(columns).map_err(Trouble::arrow)?);
+    let expected = Arc::new(shape.arrow.project(columns).map_err(Trouble::arrow)?);
     Ok(Box::new(reader.map(move |batch| {
         let batch = batch.map_err(|error| Trouble::damaged(&path, error))?;
         batch.with_schema(Arc::clone(&expected)).map_err(|error| Trouble::damaged(&path, error))

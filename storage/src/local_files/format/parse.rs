@@ -72,14 +72,15 @@ impl Reader {
     /// the end.
     fn record(&mut self) -> io::Result<bool> {
         self.line.clear();
+        let mut quotes = 0;
         loop {
             let start = self.line.len();
             if self.input.read_until(b'\n', &mut self.line)? == 0 {
                 return Ok(start > 0);
             }
-            let is_whole = self.format != Format::Csv
-                || self.line.iter().filter(|byte| **byte == b'"').count() % 2 == 0;
-            if is_whole {
+            // Inside of quotes a line end belongs to the value.
+            quotes += self.line.iter().skip(start).filter(|byte| **byte == b'"').count();
+            if self.format != Format::Csv || quotes % 2 == 0 {
                 return Ok(true);
             }
         }
@@ -185,7 +186,8 @@ impl<'a> Iterator for Fields<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.rest.take()?;
         let Some(quoted) = rest.strip_prefix('"') else {
-            let (field, rest) = rest.split_once(',').map_or((rest, None), |(field, rest)| (field, Some(rest)));
+            let (field, rest) =
+                rest.split_once(',').map_or((rest, None), |(field, rest)| (field, Some(rest)));
             self.rest = rest;
             return Some((!field.is_empty()).then_some(Cow::Borrowed(field)));
         };

@@ -54,8 +54,12 @@ impl Writer {
     }
 
     pub(super) fn write(&mut self, rows: &RecordBatch) -> io::Result<()> {
-        let columns: Vec<_> =
-            rows.columns().iter().zip(&self.types).map(|(array, ty)| Cells::new(array.as_ref(), *ty)).collect();
+        let columns: Vec<_> = rows
+            .columns()
+            .iter()
+            .zip(&self.types)
+            .map(|(array, ty)| Cells::new(array.as_ref(), *ty))
+            .collect();
         for row in 0..rows.num_rows() {
             match self.format {
                 Format::Jsonl => json_row(&mut self.buffer, &columns, &self.names, row),
@@ -134,7 +138,9 @@ impl<'a> Cells<'a> {
     fn short(&self, row: usize) -> Option<text::Text> {
         match &self.values {
             Values::Int64(values) => text::integer(at(values, row), 0),
-            Values::Decimal(values, precision, scale) => text::decimal(at(values, row), *precision, *scale, 0),
+            Values::Decimal(values, precision, scale) => {
+                text::decimal(at(values, row), *precision, *scale, 0)
+            }
             Values::Date(values) => text::date(at(values, row)),
             Values::Timestamp(values) => text::timestamp(at(values, row)),
             _ => None,

@@ -22,7 +22,8 @@ fn a_new_column_is_in_every_file() {
         let mut wide = TableSchema { primary_key: vec!["id".into()], ..wide };
         wide.fields[0].nullable = true;
         wide.fields[1].nullable = false;
-        let rows = batch(&wide, vec![Arc::new(Int64Array::from(vec![7])), Arc::new(Int64Array::from(vec![2]))]);
+        let rows =
+            batch(&wide, vec![Arc::new(Int64Array::from(vec![7])), Arc::new(Int64Array::from(vec![2]))]);
         folder.load(&wide, WriteMode::Merge, &[rows]).unwrap();
         match format {
             Format::Parquet => assert_eq!(
@@ -30,7 +31,9 @@ fn a_new_column_is_in_every_file() {
                 ["{id: 1, name: \"a\", more: null}", "{id: 2, name: null, more: 7}"]
             ),
             Format::Csv => assert_eq!(folder.text("t"), "id,name,more\r\n1,a,\r\n2,,7\r\n"),
-            Format::Jsonl => assert!(folder.text("t").starts_with("{\"id\":1,\"name\":\"a\",\"more\":null}\n")),
+            Format::Jsonl => {
+                assert!(folder.text("t").starts_with("{\"id\":1,\"name\":\"a\",\"more\":null}\n"))
+            }
         }
     }
 }
@@ -44,8 +47,7 @@ fn types_widen_both_ways() {
     let int: ArrayRef = Arc::new(Int64Array::from(vec![-5]));
     let text: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
     let day: ArrayRef = Arc::new(Date32Array::from(vec![1]));
-    let at: ArrayRef =
-        Arc::new(arrow_array::TimestampMicrosecondArray::from(vec![0]).with_timezone("UTC"));
+    let at: ArrayRef = Arc::new(arrow_array::TimestampMicrosecondArray::from(vec![0]).with_timezone("UTC"));
     let yes: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
     let cases = [
         (Int64, &int, Decimal(25, 2), &decimal(150, 25, 2), ["-5.00", "1.50"]),
@@ -87,15 +89,16 @@ fn types_widen_both_ways() {
 fn what_would_lose_data_is_refused() {
     let folder = Folder::new();
     folder.load(&of(DataType::Int64), WriteMode::Merge, &[]).unwrap();
-    let refused = |schema: &TableSchema| {
-        folder.open().open_table(schema, WriteMode::Append).unwrap_err().to_string()
-    };
+    let refused =
+        |schema: &TableSchema| folder.open().open_table(schema, WriteMode::Append).unwrap_err().to_string();
     assert_eq!(
         refused(&of(DataType::Float64)),
         "column `v` of table `t` is int64 and the stream has float64, and no type holds both without a loss; run a full refresh, which writes the table anew, or give the field a new name"
     );
     let other_key = TableSchema { primary_key: vec![], ..of(DataType::Int64) };
-    assert!(refused(&other_key).starts_with("table `t` has primary key (`id`), the stream has no primary key"));
+    assert!(
+        refused(&other_key).starts_with("table `t` has primary key (`id`), the stream has no primary key")
+    );
     let case = stream("t", &[("ID", DataType::Int64)], 0);
     assert!(refused(&TableSchema { primary_key: vec!["id".into()], ..case }).contains("no column of it"));
     let mut case = of(DataType::Int64);
@@ -113,7 +116,9 @@ fn stored_values_that_have_no_wider_form_are_refused_by_name() {
     folder.load(&of(DataType::Date), WriteMode::Merge, &[one(1, DataType::Date, late)]).unwrap();
     let error = folder.load(&of(DataType::Text), WriteMode::Merge, &[]).unwrap_err();
     assert!(
-        error.to_string().starts_with("a stored value of column `v` of table `t` is not in the years 1 to 9999"),
+        error
+            .to_string()
+            .starts_with("a stored value of column `v` of table `t` is not in the years 1 to 9999"),
         "{error}"
     );
 }
@@ -124,7 +129,10 @@ fn another_format_is_refused() {
     folder.load(&people(1), WriteMode::Merge, &[rows(&[(1, None)])]).unwrap();
     folder.params.format = Format::Csv;
     let error = folder.load(&people(1), WriteMode::Merge, &[]).unwrap_err();
-    assert!(error.to_string().starts_with("table `t` has files in the format `parquet`, and `Format` is `csv`"), "{error}");
+    assert!(
+        error.to_string().starts_with("table `t` has files in the format `parquet`, and `Format` is `csv`"),
+        "{error}"
+    );
     folder.load_as(&refresh("r"), &people(1), WriteMode::Merge, &[rows(&[(1, None)])]).unwrap();
     assert_eq!(folder.text("t"), "id,name\r\n1,\r\n");
 }

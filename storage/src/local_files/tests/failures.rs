@@ -60,7 +60,12 @@ fn files_of_others_are_not_guessed_at() {
     fs::write(folder.path().join("t/mine.parquet"), "x").unwrap();
     for run in [run("r"), refresh("r")] {
         let error = folder.load_as(&run, &people(0), WriteMode::Append, &[]).unwrap_err();
-        assert!(error.to_string().contains("mine.parquet`, in the folder of table `t`, was not written by ow-host"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("mine.parquet`, in the folder of table `t`, was not written by ow-host"),
+            "{error}"
+        );
     }
     assert!(folder.path().join("t/mine.parquet").exists());
     fs::remove_file(folder.path().join("t/mine.parquet")).unwrap();
@@ -140,10 +145,8 @@ struct Disk(PathBuf);
 impl Disk {
     fn new(at: &Path, options: &str) -> Option<Self> {
         fs::create_dir_all(at).unwrap();
-        let mount = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "none"])
-            .arg(at)
-            .output();
+        let mount =
+            std::process::Command::new("mount").args(["-t", "tmpfs", "-o", options, "none"]).arg(at).output();
         mount.is_ok_and(|output| output.status.success()).then(|| Self(at.to_owned()))
     }
 
@@ -236,7 +239,10 @@ fn parameters_are_checked() {
     assert!(problems(all).is_empty());
     assert!(problems(serde_json::json!({ "Path": "x", "Format": "csv", "Compression": "none" })).is_empty());
     assert_eq!(problems(serde_json::json!({ "Path": "x", "Format": "orc" })), ["Format"]);
-    assert_eq!(problems(serde_json::json!({ "Path": "x", "Format": "csv", "Compression": "zstd" })), ["Compression"]);
+    assert_eq!(
+        problems(serde_json::json!({ "Path": "x", "Format": "csv", "Compression": "zstd" })),
+        ["Compression"]
+    );
     assert_eq!(problems(serde_json::json!({ "Path": "", "MaxFileSize": 0 })), ["Path", "MaxFileSize"]);
 }
 
@@ -245,8 +251,7 @@ fn the_registry_opens_it() {
     let folder = tempfile::tempdir().unwrap();
     let params = serde_json::json!({ "Path": "lake", "Format": "jsonl" });
     let params = params.as_object().unwrap();
-    let (mut storage, name) =
-        crate::registry::open("LocalFiles", params, folder.path(), &run("r")).unwrap();
+    let (mut storage, name) = crate::registry::open("LocalFiles", params, folder.path(), &run("r")).unwrap();
     assert_eq!(name, "LocalFiles (lake, jsonl)");
     let table = storage.open_table(&people(1), WriteMode::Merge).unwrap();
     storage.write(table, &rows(&[(1, Some("a"))])).unwrap();

@@ -61,7 +61,12 @@ impl Folder {
     }
 
     /// A run that writes batches to one table and ends well.
-    fn load(&self, schema: &TableSchema, mode: WriteMode, batches: &[RecordBatch]) -> Result<(), StorageError> {
+    fn load(
+        &self,
+        schema: &TableSchema,
+        mode: WriteMode,
+        batches: &[RecordBatch],
+    ) -> Result<(), StorageError> {
         self.load_as(&run("r"), schema, mode, batches)
     }
 
@@ -93,6 +98,7 @@ impl Folder {
         let mut rows: Vec<_> = self
             .files(folder)
             .iter()
+            .filter(|file| !file.starts_with('.'))
             .flat_map(|file| parquet_rows(&self.path().join(folder).join(file)))
             .collect();
         rows.sort();
@@ -199,7 +205,12 @@ fn none() -> StateChanges {
 }
 
 /// Opens a table and writes one batch.
-fn put(storage: &mut LocalFilesStorage, schema: &TableSchema, mode: WriteMode, rows: &RecordBatch) -> TableId {
+fn put(
+    storage: &mut LocalFilesStorage,
+    schema: &TableSchema,
+    mode: WriteMode,
+    rows: &RecordBatch,
+) -> TableId {
     let table = storage.open_table(schema, mode).unwrap();
     storage.write(table, rows).unwrap();
     table

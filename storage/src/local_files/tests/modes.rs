@@ -12,7 +12,8 @@ fn wide() -> TableSchema {
 
 /// Rows of [`wide`] with some of its columns.
 fn some(columns: &[&str], rows: &[(i64, &str)]) -> RecordBatch {
-    let fields = wide().fields.into_iter().filter(|field| field.name == "id" || columns.contains(&&*field.name));
+    let fields =
+        wide().fields.into_iter().filter(|field| field.name == "id" || columns.contains(&&*field.name));
     let schema = TableSchema { fields: fields.collect(), ..wide() };
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(rows.iter().map(|(id, _)| *id)));
     let texts: ArrayRef = Arc::new(StringArray::from_iter_values(rows.iter().map(|(_, text)| *text)));
@@ -27,10 +28,7 @@ fn appending_keeps_what_is_there() {
     for id in 0..3 {
         folder.load(&people(0), WriteMode::Append, &[rows(&[(id, Some("x"))])]).unwrap();
     }
-    assert_eq!(
-        folder.rows("t"),
-        ["{id: 0, name: \"x\"}", "{id: 1, name: \"x\"}", "{id: 2, name: \"x\"}"]
-    );
+    assert_eq!(folder.rows("t"), ["{id: 0, name: \"x\"}", "{id: 1, name: \"x\"}", "{id: 2, name: \"x\"}"]);
     assert_eq!(folder.files("t").len(), 1, "small files are written anew, not one more a commit");
 }
 
@@ -38,10 +36,18 @@ fn appending_keeps_what_is_there() {
 fn the_last_row_of_a_key_wins() {
     let folder = Folder::new();
     for format in [Format::Parquet, Format::Csv, Format::Jsonl] {
-        let folder = Folder { params: LocalFilesParams { format, path: folder.path().join(format.name()), ..folder.params.clone() }, folder: tempfile::tempdir().unwrap() };
+        let folder = Folder {
+            params: LocalFilesParams {
+                format,
+                path: folder.path().join(format.name()),
+                ..folder.params.clone()
+            },
+            folder: tempfile::tempdir().unwrap(),
+        };
         std::fs::create_dir_all(folder.path()).unwrap();
         let mut storage = folder.open();
-        let table = put(&mut storage, &people(1), WriteMode::Merge, &name_only(&[(1, "a"), (2, "b"), (1, "c")]));
+        let table =
+            put(&mut storage, &people(1), WriteMode::Merge, &name_only(&[(1, "a"), (2, "b"), (1, "c")]));
         storage.write(table, &name_only(&[(2, "d"), (3, "e")])).unwrap();
         storage.commit(&none()).unwrap();
         storage.write(table, &name_only(&[(3, "f"), (4, "g"), (4, "h")])).unwrap();
@@ -49,7 +55,12 @@ fn the_last_row_of_a_key_wins() {
         match format {
             Format::Parquet => assert_eq!(
                 folder.rows("t"),
-                ["{id: 1, name: \"c\"}", "{id: 2, name: \"d\"}", "{id: 3, name: \"f\"}", "{id: 4, name: \"h\"}"]
+                [
+                    "{id: 1, name: \"c\"}",
+                    "{id: 2, name: \"d\"}",
+                    "{id: 3, name: \"f\"}",
+                    "{id: 4, name: \"h\"}"
+                ]
             ),
             Format::Csv => assert_eq!(folder.text("t"), "id,name\r\n1,c\r\n2,d\r\n3,f\r\n4,h\r\n"),
             Format::Jsonl => assert_eq!(
@@ -65,7 +76,8 @@ fn the_last_row_of_a_key_wins() {
 fn absent_columns_keep_their_value() {
     let folder = Folder::new();
     let mut storage = folder.open();
-    let table = put(&mut storage, &wide(), WriteMode::Merge, &some(&["a", "b"], &[(1, "x"), (2, "x"), (3, "x")]));
+    let table =
+        put(&mut storage, &wide(), WriteMode::Merge, &some(&["a", "b"], &[(1, "x"), (2, "x"), (3, "x")]));
     storage.commit(&none()).unwrap();
     // Two sets of columns, in one commit and in two.
     storage.write(table, &some(&["a"], &[(1, "y"), (4, "y")])).unwrap();

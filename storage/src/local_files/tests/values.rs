@@ -7,7 +7,7 @@ use arrow_array::{
 use super::*;
 
 /// A column of every type; the key is the number of the row.
-fn every() -> TableSchema {
+pub(super) fn every() -> TableSchema {
     stream(
         "t",
         &[
@@ -27,7 +27,7 @@ fn every() -> TableSchema {
 }
 
 /// Row 0: values; row 1: nulls; row 2: low edges; row 3: high edges.
-fn edges(schema: &TableSchema) -> RecordBatch {
+pub(super) fn edges(schema: &TableSchema) -> RecordBatch {
     let most = 10_i128.pow(38) - 1;
     let long = "ä🎉\"'\\,\r\n\t".repeat(100_000);
     let columns: Vec<ArrayRef> = vec![
@@ -52,7 +52,12 @@ fn edges(schema: &TableSchema) -> RecordBatch {
             ])
             .with_timezone("UTC"),
         ),
-        Arc::new(StringArray::from(vec![Some("{\"a\": [1.10, \"x\"]}"), None, Some("[]"), Some("\"text\\n\"")])),
+        Arc::new(StringArray::from(vec![
+            Some("{\"a\": [1.10, \"x\"]}"),
+            None,
+            Some("[]"),
+            Some("\"text\\n\""),
+        ])),
     ];
     batch(schema, columns)
 }
@@ -156,7 +161,10 @@ fn numbers_that_are_none() {
     folder.load(&schema, WriteMode::Append, std::slice::from_ref(&rows)).unwrap();
     assert_eq!(folder.text("t").lines().count(), 7);
     let error = Folder::of(Format::Jsonl).load(&schema, WriteMode::Append, &[rows]).unwrap_err();
-    assert!(error.to_string().starts_with("the value of `f` in row 1 of table `t` is NaN or infinite"), "{error}");
+    assert!(
+        error.to_string().starts_with("the value of `f` in row 1 of table `t` is NaN or infinite"),
+        "{error}"
+    );
 }
 
 fn refused(format: Format, data_type: DataType, array: ArrayRef) -> String {
