@@ -39,11 +39,11 @@ pub(super) fn encode(name: &str) -> String {
 
 fn is_device(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or_default().to_ascii_lowercase();
-    let numbered = |device: &&str| {
-        stem.strip_prefix(*device)
+    let numbered = |device: &str| {
+        stem.strip_prefix(device)
             .is_some_and(|rest| rest.len() == 1 && rest.bytes().all(|b| b.is_ascii_digit()))
     };
-    DEVICES.contains(&stem.as_str()) || NUMBERED_DEVICES.iter().any(|device| numbered(&device))
+    DEVICES.contains(&stem.as_str()) || NUMBERED_DEVICES.iter().any(|device| numbered(device))
 }
 
 /// The name that the day of a field has in the names of partition folders.

@@ -4,6 +4,7 @@
 //! Rows are added to a small file of their partition by writing that file anew
 //! with them, so that small commits do not leave a file each.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
@@ -19,6 +20,9 @@ use super::trouble::Trouble;
 const SMALL: u64 = 4 * 1024 * 1024;
 /// Files of a table that are open at once; each is a partition.
 const MAX_OPEN: usize = 16;
+/// Partitions of a table: some thirty years of days. More are a mistake, and would
+/// fill the disk with folders.
+const MAX_PARTITIONS: usize = 10_000;
 /// Memory of a table's open files; the largest is written when it is more.
 const MEMORY: usize = 64 * 1024 * 1024;
 
@@ -97,12 +101,16 @@ pub(super) struct Output {
     pub(super) entries: Vec<Entry>,
     /// Those used last are last.
     open: Vec<Open>,
+    /// The folders of its partitions.
+    partitions: BTreeSet<String>,
 }
 
 impl Output {
     pub(super) fn new(shape: Shape, folder: String, files: Vec<File>) -> Self {
+        let partitions = files.iter().map(|file| place::parent(&file.path).to_owned()).collect();
         let entry = |file| Entry { file, staged: None, known: true, grown: false };
-        Self { shape, folder, entries: files.into_iter().map(entry).collect(), open: Vec::new() }
+        let entries = files.into_iter().map(entry).collect();
+        Self { shape, folder, entries, open: Vec::new(), partitions }
     }
 
     /// Where the content of a file is.
@@ -216,6 +224,7 @@ impl Output {
                 && (!entry.grown || entry.file.rows <= incoming)
         };
         let small = self.entries.iter().position(is_small).filter(|_| fold);
+        self.add_partition(folder)?;
         let (mut writer, staged) = staging.writer(&self.shape)?;
         let Some(index) = small else {
             let name = staging.name(&self.shape);
@@ -230,6 +239,21 @@ impl Output {
             staging.place.remove_file(earlier)?;
         }
         Ok(Open { path: entry.file.path, staged, known: entry.known, writer })
+    }
+
+    fn add_partition(&mut self, folder: &str) -> Result<(), Trouble> {
+        if self.partitions.contains(folder) {
+            return Ok(());
+        }
+        if self.partitions.len() >= MAX_PARTITIONS {
+            return Err(Trouble::refused(format!(
+                "table `{}` would have more than {MAX_PARTITIONS} partitions by the day of `{}`; set `PartitionBy` to another field, or to nothing, and run a full refresh",
+                self.folder,
+                self.shape.partition.as_deref().unwrap_or_default()
+            )));
+        }
+        self.partitions.insert(folder.to_owned());
+        Ok(())
     }
 
     /// The numbers of all columns.

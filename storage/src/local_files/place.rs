@@ -58,7 +58,7 @@ impl Place {
     /// The folder at a path; it is created where its parent is there.
     pub(super) fn open(path: &Path) -> Result<Self, Trouble> {
         if !exists(path)? {
-            fs::create_dir(path).map_err(|error| match error.kind() {
+            create(path).map_err(|error| match error.kind() {
                 io::ErrorKind::NotFound => Trouble::place(format!(
                     "folder `{}` does not exist and neither does the folder above it; create it, or set `Path` to another place",
                     path.display()
@@ -210,6 +210,14 @@ pub(super) fn parent(relative: &str) -> &str {
 fn ends(relative: &str) -> impl Iterator<Item = usize> + '_ {
     let slashes = relative.match_indices('/').map(|(at, _)| at);
     slashes.chain((!relative.is_empty()).then_some(relative.len()))
+}
+
+/// Makes a folder; another run may be doing the same.
+fn create(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        result => result,
+    }
 }
 
 fn gone(result: io::Result<()>) -> io::Result<()> {

@@ -66,7 +66,7 @@ pub(super) struct Writer {
 }
 
 enum Inner {
-    Parquet(parquet::Writer),
+    Parquet(Box<parquet::Writer>),
     Text(text::Writer),
 }
 
@@ -79,9 +79,10 @@ impl Writer {
         compression: Compression,
     ) -> Result<Self, Trouble> {
         let inner = match shape.format {
-            Format::Parquet => Inner::Parquet(
-                parquet::writer(file, shape, compression).map_err(|error| Trouble::parquet(&path, error))?,
-            ),
+            Format::Parquet => {
+                let writer = parquet::writer(file, shape, compression);
+                Inner::Parquet(Box::new(writer.map_err(|error| Trouble::parquet(&path, error))?))
+            }
             Format::Csv | Format::Jsonl => Inner::Text(text::Writer::new(file, shape)),
         };
         Ok(Self { inner, path, rows: 0 })

@@ -154,3 +154,23 @@ fn an_empty_table_shows_its_columns() {
     assert_eq!(folder.files("t").len(), 1);
     assert_eq!(folder.rows("t"), Vec::<String>::new());
 }
+
+#[test]
+fn partitions_without_end_are_refused() {
+    let folder = Folder::new();
+    let shape = shape::Shape::fresh(&events(0), Format::Parquet, Some("day".into()));
+    let file =
+        |day| ledger::File { path: format!("{}/x.parquet", shape.folder(Some(day))), rows: 1, bytes: 1 };
+    let files = (0..10_000).map(file).collect();
+    let mut output = output::Output::new(shape.clone(), "t".into(), files);
+    let place = Place::open(folder.path()).unwrap();
+    let mut staging = output::Staging::new(place, STAGING.into(), "x".into(), Compression::Zstd, MIB);
+    let rows = rows_of(&events(0), &[(1, Some(20_000), "a")]);
+    let error = output.append(&mut staging, &rows, false).unwrap_err();
+    let error = error.explain(folder.path(), "write").to_string();
+    assert!(
+        error.starts_with("table `t` would have more than 10000 partitions by the day of `day`"),
+        "{error}"
+    );
+    output.append(&mut staging, &rows_of(&events(0), &[(1, Some(9_999), "a")]), false).unwrap();
+}

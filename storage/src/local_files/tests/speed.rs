@@ -1,5 +1,7 @@
 //! How fast rows become files; run by hand, with `--ignored --nocapture`.
 
+#![expect(clippy::print_stderr, reason = "a measurement is printed")]
+
 use rustix::time::{ClockId, clock_gettime};
 
 use arrow_array::{BooleanArray, Date32Array, Decimal128Array, Float64Array, TimestampMicrosecondArray};
@@ -93,7 +95,6 @@ fn measure(what: &str, folder: &Folder, schema: &TableSchema, mode: WriteMode, b
 
 #[test]
 #[ignore = "a measurement"]
-#[expect(clippy::print_stderr, reason = "a measurement is printed")]
 fn a_million_rows() {
     let rows = batches(&report(0), 0);
     eprintln!("{}", memory());
