@@ -6,7 +6,7 @@
 //! ```text
 //! <Path>/
 //!   <stream>/                               a table
-//!     3f2a9c1b5d7e-000012-000003.parquet    a file, without partitions
+//!     3f2a9c1b-000012-000003.parquet        a file, without partitions
 //!     <field>_day=2024-01-31/…              or in the folder of its partition
 //!   _ow/                                    ours; Spark, Hive and pandas skip it
 //!     ledger.db                             state, runs, tables, files: SQLite
