@@ -6,8 +6,9 @@
 //! ```text
 //! <Path>/
 //!   <stream>/                               a table
-//!     3f2a9c1b-000012-000003.parquet        a file, without partitions
+//!     3f2a9c1b5d7e4a06-000012-000003.parquet  a file, without partitions
 //!     <field>_day=2024-01-31/…              or in the folder of its partition
+//!   _ow_quarantine/                         what contracts refused
 //!   _ow/                                    ours; Spark, Hive and pandas skip it
 //!     ledger.db                             state, runs, tables, files: SQLite
 //!     ledger.db.<tag>.lock                  a data mart's claim
@@ -69,7 +70,8 @@
 //! what is in staging is the old table, and is removed.
 //!
 //! One run a data mart, and one run a table, by locks that the kernel releases.
-//! Where locks do not hold, the numbers that step 2 checks keep a run from
+//! The quarantine is the exception: all data marts share it, and each adds to files
+//! of its own. Where locks do not hold, the numbers that step 2 checks keep a run from
 //! committing that was believed dead, and step 3 finds that its entries are gone.
 //!
 //! # Merging

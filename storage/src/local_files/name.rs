@@ -56,7 +56,7 @@ pub(super) fn partition(field: &str, day: Option<&str>) -> String {
     format!("{}={}", encode(&partition_key(field)), day.unwrap_or(NO_DATE))
 }
 
-/// Checks the names of a stream.
+/// Checks the names of a stream and of its fields.
 pub(super) fn check(schema: &TableSchema) -> Result<(), StorageError> {
     let refused = |message| Err(StorageError::Refused { message });
     let table = &schema.name;
@@ -71,6 +71,12 @@ pub(super) fn check(schema: &TableSchema) -> Result<(), StorageError> {
             table.escape_debug()
         ));
     }
+    check_fields(schema)
+}
+
+fn check_fields(schema: &TableSchema) -> Result<(), StorageError> {
+    let refused = |message| Err(StorageError::Refused { message });
+    let table = &schema.name;
     for (index, field) in schema.fields.iter().enumerate() {
         if field.name.is_empty() || field.name.contains('\0') {
             return refused(format!(

@@ -27,8 +27,6 @@ const BUFFER: usize = 32 * 1024 * 1024;
 const MEMORY: usize = 64 * 1024 * 1024;
 /// Open files of all tables.
 const OPEN_FILES: usize = 64;
-/// Characters of a data mart's tag in the names of files.
-const TAG: usize = 8;
 
 /// A folder that one run has open.
 pub struct LocalFilesStorage {
@@ -72,7 +70,7 @@ impl LocalFilesStorage {
         place.check(STAGING)?;
         place.remove_folder(&format!("{STAGING}/{tag}"))?;
         let fence = entry.fence();
-        let prefix = format!("{}-{fence:06}", tag.get(..TAG).unwrap_or(&tag));
+        let prefix = format!("{tag}-{fence:06}");
         let folder = format!("{STAGING}/{tag}/{fence}");
         Ok(Self {
             staging: Staging::new(place.clone(), folder, prefix, params.compression, params.max_file_bytes),
@@ -127,7 +125,6 @@ impl LocalFilesStorage {
     /// Opens a table that the run does not have open yet.
     fn open_new(&mut self, schema: &TableSchema, mode: WriteMode) -> Result<Table, Trouble> {
         let name = &schema.name;
-        name::check(schema)?;
         if mode == WriteMode::Merge && schema.primary_key.is_empty() {
             return Err(Trouble::refused(format!(
                 "table `{name}` cannot be merged into without a primary key; declare one, or use `append` or `replace`"
@@ -152,15 +149,54 @@ impl LocalFilesStorage {
         let Some(standing) = standing.filter(|_| !replaces) else {
             let shape = Shape::fresh(schema, self.format, shape::partition(schema, wanted)?);
             let output = Output::new(shape, folder, Vec::new());
-            return Ok(Table::new(schema.clone(), mode, replaces, output, version, claim));
+            return Ok(Table::new(schema.clone(), mode, replaces, output, version, Some(claim)));
         };
         let shape = shape::plan(name, &standing.shape, schema, self.format, wanted)?;
         let (files, lost): (Vec<_>, _) =
             standing.files.into_iter().partition(|file| visible.contains(&file.path));
         let output = Output::new(shape, folder, files);
-        let mut table = Table::new(schema.clone(), mode, replaces, output, version, claim);
+        let mut table = Table::new(schema.clone(), mode, replaces, output, version, Some(claim));
         table.stands(standing.shape, lost.into_iter().map(|file| file.path).collect());
         Ok(table)
+    }
+
+    /// Opens the table of refused rows. All data marts share it: a run adds files
+    /// of its own and leaves those of other data marts alone, so that it needs no
+    /// claim on the table.
+    fn open_shared(&mut self, schema: &TableSchema) -> Result<Table, Trouble> {
+        let name = &schema.name;
+        let folder = name.clone();
+        let fresh = Shape::fresh(schema, self.format, None);
+        let (shape, version, before, files) = match ledger::load(&self.connection, name)? {
+            None => (fresh, 0, None, Vec::new()),
+            Some(standing) => {
+                let shape = shape::plan(name, &standing.shape, schema, self.format, Some(""))?;
+                if !shape.same_files(&standing.shape) {
+                    return Err(Trouble::refused(format!(
+                        "table `{name}` has other columns than this ow-host writes; set `Path` to another folder"
+                    )));
+                }
+                (shape, standing.version, Some(standing.shape), standing.files)
+            }
+        };
+        let tag = claim::tag(&self.run.data_mart_id);
+        let mut own = Vec::new();
+        for file in files {
+            if file.path.starts_with(&tag) && self.place.look(&format!("{folder}/{}", file.path))?.is_some() {
+                own.push(file);
+            }
+        }
+        let output = Output::new(shape, folder, own);
+        let mut table = Table::new(schema.clone(), WriteMode::Append, false, output, version, None);
+        if let Some(before) = before {
+            table.stands(before, Vec::new());
+        }
+        Ok(table)
+    }
+
+    fn add(&mut self, table: Table) -> TableId {
+        self.tables.push(table);
+        table_id(self.tables.len() - 1)
     }
 
     /// Files that somebody else put into a table are not guessed at.
@@ -317,7 +353,7 @@ impl LocalFilesStorage {
     /// Fails if another run has committed to the table since it was opened: the
     /// lock did not hold.
     fn check_version(&self, table: &Table) -> Result<(), Trouble> {
-        if ledger::version(&self.connection, &table.schema.name)? == table.version {
+        if table.is_shared() || ledger::version(&self.connection, &table.schema.name)? == table.version {
             return Ok(());
         }
         Err(Trouble::Storage(StorageError::Failed {
@@ -364,7 +400,9 @@ impl LocalFilesStorage {
 
     fn save(&self, table: &Table) -> Result<(), Trouble> {
         let Output { shape, folder, .. } = &table.output;
-        ledger::save(&self.connection, &table.schema.name, folder, shape, table.version + 1)
+        let name = &table.schema.name;
+        let version = ledger::version(&self.connection, name)?;
+        ledger::save(&self.connection, name, folder, shape, version + 1)
     }
 
     /// Keeps back the state that waits for the end of the run, and answers the
@@ -507,12 +545,23 @@ impl Storage for LocalFilesStorage {
 
     fn open_table(&mut self, schema: &TableSchema, mode: WriteMode) -> Result<TableId, StorageError> {
         self.step(&format!("open table `{}`", schema.name), |this| {
+            // First of all: the quarantine may be open, and no stream may have it.
+            name::check(schema)?;
             if let Some(id) = this.find(schema, mode)? {
                 return Ok(id);
             }
             let table = this.open_new(schema, mode)?;
-            this.tables.push(table);
-            Ok(table_id(this.tables.len() - 1))
+            Ok(this.add(table))
+        })
+    }
+
+    fn open_quarantine(&mut self, schema: &TableSchema) -> Result<TableId, StorageError> {
+        self.step(&format!("open table `{}`", schema.name), |this| {
+            if let Some(id) = this.find(schema, WriteMode::Append)? {
+                return Ok(id);
+            }
+            let table = this.open_shared(schema)?;
+            Ok(this.add(table))
         })
     }
 

@@ -41,7 +41,8 @@ pub(super) struct Table {
     pub(super) taken: u64,
     /// Rows of these that are durable and that readers see.
     pub(super) committed: u64,
-    _claim: Claim,
+    /// None for the table that all data marts share.
+    claim: Option<Claim>,
 }
 
 impl Table {
@@ -51,7 +52,7 @@ impl Table {
         replaces: bool,
         output: Output,
         version: i64,
-        claim: Claim,
+        claim: Option<Claim>,
     ) -> Self {
         Self {
             schema,
@@ -67,7 +68,7 @@ impl Table {
             column_sets: BTreeSet::new(),
             taken: 0,
             committed: 0,
-            _claim: claim,
+            claim,
         }
     }
 
@@ -76,6 +77,11 @@ impl Table {
         self.changed = before.columns != self.output.shape.columns;
         self.before = Some(before);
         self.lost = lost;
+    }
+
+    /// Whether runs of other data marts may write to it meanwhile.
+    pub(super) fn is_shared(&self) -> bool {
+        self.claim.is_none()
     }
 
     /// Whether the last row of a key counts.

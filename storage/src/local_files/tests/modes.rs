@@ -275,3 +275,31 @@ fn merging_needs_a_key() {
     let error = Folder::new().open().open_table(&people(0), WriteMode::Merge).unwrap_err();
     assert!(error.to_string().contains("cannot be merged into without a primary key"), "{error}");
 }
+
+#[test]
+fn data_marts_share_the_quarantine() {
+    let folder = Folder::new();
+    let table = TableSchema { name: "_ow_quarantine".into(), ..people(0) };
+    let other = |id: &str| RunInfo { data_mart_id: "other".into(), ..refresh(id) };
+    // Twice, so that the table is there and is not.
+    for round in 0..2 {
+        let mut a = folder.open();
+        let mut b = folder.open_as(&other("b"));
+        let (in_a, in_b) = (a.open_quarantine(&table).unwrap(), b.open_quarantine(&table).unwrap());
+        assert_eq!(a.open_quarantine(&table).unwrap(), in_a);
+        a.write(in_a, &rows(&[(round * 10, None)])).unwrap();
+        b.write(in_b, &rows(&[(round * 10 + 1, None)])).unwrap();
+        a.commit(&none()).unwrap();
+        // In a full refresh too a commit makes them durable.
+        b.commit(&none()).unwrap();
+        assert_eq!(folder.rows("_ow_quarantine").len(), usize::try_from(round * 2 + 2).unwrap());
+        a.finish(Outcome::Succeeded, &none(), None).unwrap();
+        b.finish(Outcome::Failed, &none(), None).unwrap();
+    }
+    assert_eq!(folder.rows("_ow_quarantine").len(), 4);
+    assert_eq!(folder.files("_ow_quarantine").len(), 2, "each adds to its own file");
+    let mut storage = folder.open();
+    storage.open_quarantine(&table).unwrap();
+    let error = storage.open_table(&table, WriteMode::Append).unwrap_err();
+    assert!(error.to_string().contains("which ow-host keeps for its own tables"), "{error}");
+}
