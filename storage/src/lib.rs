@@ -14,6 +14,8 @@ pub mod contract;
 pub mod discard;
 mod driver;
 pub mod error;
+#[cfg(feature = "local-files")]
+pub mod local_files;
 pub mod registry;
 pub mod schema;
 pub mod sqlite;

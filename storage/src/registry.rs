@@ -10,7 +10,12 @@ use super::driver::{self, Driver, Params, Problem};
 use super::{RunInfo, Storage, StorageError};
 
 /// The storages of this build.
-const DRIVERS: &[&dyn Driver] = &[&super::sqlite::Sqlite, &super::discard::DiscardDriver];
+const DRIVERS: &[&dyn Driver] = &[
+    &super::sqlite::Sqlite,
+    #[cfg(feature = "local-files")]
+    &super::local_files::LocalFiles,
+    &super::discard::DiscardDriver,
+];
 
 /// A storage that this build does not have.
 struct Absent {
@@ -21,6 +26,7 @@ struct Absent {
 }
 
 const ABSENT: &[Absent] = &[
+    #[cfg(not(feature = "local-files"))]
     Absent { name: "LocalFiles", alias: "LOCAL_FILES", feature: Some("local-files") },
     Absent { name: "Postgres", alias: "POSTGRES", feature: Some("postgres") },
     Absent { name: "GoogleBigQuery", alias: "GOOGLE_BIGQUERY", feature: Some("bigquery") },
