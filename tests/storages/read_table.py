@@ -10,14 +10,15 @@ Answers each line of stdin, a JSON object, with one line on stdout:
       -> {"names": [NAME, ...]}: tables, files, objects: everything that is there
   any error -> {"error": TEXT}
 
-PLACE says what reads: sqlite3 of Python, DuckDB and its Parquet, CSV and JSON
-readers, psql, google-cloud-bigquery, PyAthena and boto3.
+PLACE says what reads: sqlite3 and json of Python, DuckDB for Parquet and CSV, psql,
+google-cloud-bigquery, PyAthena and boto3.
 
 Canonical text: true and false; digits; repr of a float; a decimal without the
 zeros at its end; text itself; bytes in hexadecimal; 2024-01-01;
 2024-01-01T00:00:00.000000Z; JSON with its keys in order and without blanks.
 """
 
+import base64
 import datetime
 import decimal
 import functools
@@ -25,6 +26,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.parse
 
 
 def canonical(value, logical: str):
@@ -120,7 +122,7 @@ class Postgres:
         self.place = place
 
     def ask(self, sql):
-        command = [self.place["psql"], "--no-psqlrc", "-qtA", "-v", "ON_ERROR_STOP=1", "-d", self.place["url"], "-f", "-"]
+        command = ["psql", "--no-psqlrc", "-qtA", "-v", "ON_ERROR_STOP=1", "-d", self.place["url"], "-f", "-"]
         sql = "SET timezone = 'UTC'; SET bytea_output = 'hex'; SET extra_float_digits = 3; SET datestyle = 'ISO';\n" + sql
         done = subprocess.run(command, input=sql.encode(), capture_output=True, timeout=60)
         if done.returncode != 0:
@@ -159,42 +161,77 @@ class Postgres:
 
 
 class Files:
-    """DuckDB over the files of a stream's folder, as a person would read them."""
+    """A stream's folder, as a person would read it."""
 
     def __init__(self, place):
-        self.place = place
+        self.root, self.extension = place["path"], "." + place["reader"]
 
     def names(self):
-        root = self.place["path"]
-        return [os.path.relpath(os.path.join(folder, name), root) for folder, _, files in os.walk(root) for name in files]
+        return [os.path.relpath(os.path.join(folder, name), self.root) for folder, _, files in os.walk(self.root) for name in files]
 
     def read(self, table, asked):
-        folder = os.path.join(self.place["path"], table)
-        extension = self.place["extension"]
-        files = sorted(
+        folders = [name for name in os.listdir(self.root) if urllib.parse.unquote(name) == table] if os.path.isdir(self.root) else []
+        if not folders:
+            return {"columns": None}
+        files = [
             os.path.join(inside, name)
-            for inside, _, names in os.walk(folder)
+            for inside, _, names in os.walk(os.path.join(self.root, folders[0]))
             for name in names
-            if name.endswith(extension) and "/_" not in os.path.relpath(inside, folder) and not name.startswith(("_", "."))
-        )
-        if not files:
-            return {"columns": [], "rows": []} if os.path.isdir(folder) else {"columns": None}
+            if name.endswith(self.extension) and not name.startswith(("_", "."))
+        ]
+        return self.read_files(sorted(files), asked) if files else {"columns": [], "rows": []}
+
+    def with_duckdb(self, reader, files, asked):
         import duckdb
 
         connection = duckdb.connect()
         connection.execute("SET TimeZone = 'UTC'")
-        reader = {
-            ".parquet": "read_parquet($files, union_by_name = true, hive_partitioning = false)",
-            ".csv": "read_csv($files, union_by_name = true, hive_partitioning = false, all_varchar = true, header = true, allow_quoted_nulls = false)",
-            ".jsonl": "read_json($files, union_by_name = true, hive_partitioning = false, format = 'newline_delimited')",
-        }[extension]
-        relation = connection.execute(f"SELECT * FROM {reader} LIMIT 0", {"files": files})
-        there = [column[0] for column in relation.description]
+        there = [column[0] for column in connection.execute(f"SELECT * FROM {reader} LIMIT 0", {"files": files}).description]
         rows = connection.execute(f"SELECT {select(asked, there)} FROM {reader}", {"files": files}).fetchall()
-        return result(there, asked, rows)
+        return there, rows
 
     def close(self):
         pass
+
+
+class Parquet(Files):
+    def read_files(self, files, asked):
+        # No option such as union_by_name: all files of a table have the same columns.
+        there, rows = self.with_duckdb("read_parquet($files)", files, asked)
+        return result(there, asked, rows)
+
+
+class Csv(Files):
+    def read_files(self, files, asked):
+        reader = "read_csv($files, all_varchar = true, header = true, allow_quoted_nulls = false, max_line_size = 50000000)"
+        there, rows = self.with_duckdb(reader, files, asked)
+        return result(there, asked, ([from_text(v, t) for v, (_, t) in zip(row, asked)] for row in rows))
+
+
+class JsonLines(Files):
+    def read_files(self, files, asked):
+        lines = [json.loads(line, parse_constant=refuse) for file in files for line in open(file, encoding="utf-8")]
+        there = list(dict.fromkeys(name for line in lines for name in line))
+        rows = [[from_json(line.get(name), logical) for name, logical in asked] for line in lines]
+        return result(there, asked, rows)
+
+
+def refuse(constant):
+    raise ValueError(f"{constant} is no JSON")
+
+
+def from_text(value, logical):
+    return base64.b64decode(value, validate=True) if logical == "bytes" and value is not None else value
+
+
+def from_json(value, logical):
+    """Numbers and truth values have to be such, and JSON stands as itself."""
+    if value is None:
+        return None
+    expected = {"boolean": bool, "int64": int, "float64": (int, float), "json": object}.get(logical, str)
+    if not isinstance(value, expected) or (isinstance(value, bool) and logical not in ("boolean", "json")):
+        raise ValueError(f"{value!r} is no {logical}")
+    return json.dumps(value) if logical == "json" else from_text(value, logical)
 
 
 class BigQuery:
@@ -281,7 +318,7 @@ def athena_clients(url, region, output):
     return cursor, boto3.client("glue", **keys), boto3.client("s3", **keys)
 
 
-READERS = {"sqlite": Sqlite, "postgres": Postgres, "files": Files, "bigquery": BigQuery, "athena": Athena}
+READERS = {"sqlite": Sqlite, "parquet": Parquet, "csv": Csv, "jsonl": JsonLines, "postgres": Postgres, "bigquery": BigQuery, "athena": Athena}
 
 
 def answer(request):

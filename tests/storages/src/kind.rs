@@ -1,5 +1,5 @@
-//! The kinds of storage, and what each of them cannot hold or do. Whatever is
-//! not listed here, every storage can.
+//! The kinds of storage: how each is started and addressed, and what it cannot
+//! hold or do. Whatever is not listed here, every storage can.
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -7,13 +7,21 @@ use std::sync::{Arc, LazyLock};
 use ow_storage::DataType;
 use serde_json::{Value, json};
 
-use crate::server::{Missing, Server, start_fake, start_postgres};
+use crate::server::{Missing, Server, python, start_postgres};
 
 /// A storage, with the settings that make a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `Sqlite`.
     Sqlite,
+    /// `LocalFiles` with Parquet.
+    Parquet,
+    /// `LocalFiles` with CSV.
+    Csv,
+    /// `LocalFiles` with JSON lines.
+    JsonLines,
+    /// `Postgres`.
+    Postgres,
 }
 
 /// A value that not every storage holds.
@@ -27,12 +35,17 @@ pub enum Edge {
     Nul,
 }
 
+/// A server that all tests of the process share.
+type Shared = LazyLock<Result<Arc<Server>, Missing>>;
+
 impl Kind {
     /// Its name in a configuration.
     #[must_use]
     pub fn storage(self) -> &'static str {
         match self {
             Self::Sqlite => "Sqlite",
+            Self::Parquet | Self::Csv | Self::JsonLines => "LocalFiles",
+            Self::Postgres => "Postgres",
         }
     }
 
@@ -42,7 +55,16 @@ impl Kind {
     pub fn holds(self, edge: Edge) -> bool {
         match self {
             Self::Sqlite => edge != Edge::Nan,
+            Self::JsonLines => edge == Edge::Nul,
+            Self::Postgres => edge != Edge::Nul,
+            Self::Parquet | Self::Csv => true,
         }
+    }
+
+    /// Whether a JSON `null` is another thing than no value.
+    #[must_use]
+    pub fn tells_json_null(self) -> bool {
+        self != Self::JsonLines
     }
 
     /// Whether a column of one type becomes one of another type that holds
@@ -50,18 +72,14 @@ impl Kind {
     #[must_use]
     pub fn widens(self, from: DataType, to: DataType) -> bool {
         let _ = (from, to);
-        match self {
-            Self::Sqlite => true,
-        }
+        true
     }
 
     /// The type that a column of this type is told to have by
     /// [`columns`](ow_storage::Storage::columns).
     #[must_use]
     pub fn kept_as(self, data_type: DataType) -> DataType {
-        match self {
-            Self::Sqlite => data_type,
-        }
+        data_type
     }
 
     /// The name of a stream's table.
@@ -75,6 +93,11 @@ impl Kind {
     pub fn is_leftover(self, name: &str) -> bool {
         match self {
             Self::Sqlite => name.starts_with("_ow_new_"),
+            Self::Parquet | Self::Csv | Self::JsonLines => {
+                name.starts_with("_ow/staging/") || name.ends_with(".staged")
+            }
+            // Tables of other schemas have the schema's name before theirs.
+            Self::Postgres => name.starts_with("pg_temp") || name.starts_with("_ow_new_"),
         }
     }
 
@@ -84,32 +107,57 @@ impl Kind {
     pub fn files(self) -> &'static [&'static str] {
         match self {
             Self::Sqlite => &["ow.db"],
+            Self::Parquet | Self::Csv | Self::JsonLines => &["warehouse"],
+            Self::Postgres => &[],
         }
     }
 
     /// The server that the tests of a process share; none for a storage without
     /// one.
     pub fn server(self) -> Result<Option<Arc<Server>>, Missing> {
-        type Shared = LazyLock<Result<Option<Arc<Server>>, Missing>>;
+        static POSTGRES: Shared = LazyLock::new(|| start_postgres().map(Arc::new));
         match self {
             Self::Sqlite => Ok(None),
+            // The reader needs DuckDB.
+            Self::Parquet | Self::Csv | Self::JsonLines => python().map(|_| None),
+            Self::Postgres => POSTGRES.clone().map(Some),
         }
     }
 
     /// A new server.
     pub fn start_server(self) -> Result<Option<Arc<Server>>, Missing> {
-        let server = match self {
-            Self::Sqlite => return Ok(None),
+        let server: Result<Server, Missing> = match self {
+            Self::Sqlite | Self::Parquet | Self::Csv | Self::JsonLines => return Ok(None),
+            Self::Postgres => start_postgres(),
         };
         server.map(|server| Some(Arc::new(server)))
     }
 
     /// The parameters of a new place, and how `read_table.py` finds it.
-    pub(crate) fn place(self, folder: &Path, name: &str, server: Option<&str>) -> (Value, Value) {
+    pub(crate) fn place(self, folder: &Path, name: &str, server: &str) -> (Value, Value) {
         match self {
             Self::Sqlite => {
                 let path = folder.join("ow.db");
                 (json!({ "Path": path }), json!({ "reader": "sqlite", "path": path }))
+            }
+            Self::Parquet | Self::Csv | Self::JsonLines => {
+                let path = folder.join("warehouse");
+                let format = match self {
+                    Self::Csv => "csv",
+                    Self::JsonLines => "jsonl",
+                    _ => "parquet",
+                };
+                (json!({ "Path": path, "Format": format }), json!({ "reader": format, "path": path }))
+            }
+            Self::Postgres => {
+                let (host, port) = server.split_once(':').unwrap();
+                (
+                    json!({
+                        "Host": host, "Port": port.parse::<u16>().unwrap(), "Database": "postgres", "User": "owner",
+                        "Schema": name, "SslMode": "disable",
+                    }),
+                    json!({ "reader": "postgres", "url": format!("postgresql://owner@{server}/postgres"), "schema": name }),
+                )
             }
         }
     }

@@ -63,8 +63,8 @@ impl Place {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let folder = tempfile::tempdir().unwrap();
         let name = format!("place_{}", COUNT.fetch_add(1, Ordering::SeqCst));
-        let (params, reader) =
-            kind.place(folder.path(), &name, server.as_ref().map(|server| server.address.as_str()));
+        let address = server.as_ref().map_or("", |server| server.address.as_str());
+        let (params, reader) = kind.place(folder.path(), &name, address);
         Self { kind, params: params.as_object().unwrap().clone(), reader, server, folder }
     }
 

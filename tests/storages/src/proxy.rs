@@ -1,5 +1,5 @@
 //! A proxy before a PostgreSQL server that counts what the client says and stops
-//! at one message.
+//! at one message. Connections that come afterwards pass.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -23,12 +23,18 @@ pub enum Cut {
 struct Shared {
     messages: AtomicUsize,
     at: Option<(usize, Cut)>,
+    reached: AtomicBool,
+    closed: AtomicBool,
+    message: Mutex<Option<char>>,
+    gone_on: Flag,
+}
+
+/// What the two directions of a connection share.
+#[derive(Debug, Default)]
+struct Connection {
     /// Nothing more goes to the client.
     mute: AtomicBool,
-    reached: AtomicBool,
-    message: Mutex<Option<char>>,
     ready: Flag,
-    gone_on: Flag,
 }
 
 /// Something that happens once and is waited for.
@@ -61,7 +67,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.go_on();
         // Wakes the thread that accepts.
-        self.shared.mute.store(true, Ordering::SeqCst);
+        self.shared.closed.store(true, Ordering::SeqCst);
         drop(TcpStream::connect(("127.0.0.1", self.port)));
     }
 }
@@ -76,7 +82,7 @@ impl Proxy {
         let (server, theirs) = (server.to_owned(), Arc::clone(&shared));
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                if theirs.mute.load(Ordering::SeqCst) {
+                if theirs.closed.load(Ordering::SeqCst) {
                     return;
                 }
                 let Ok(server) = TcpStream::connect(&server) else { return };
@@ -119,16 +125,17 @@ impl Proxy {
 
 fn between(client: TcpStream, server: TcpStream, shared: &Arc<Shared>) {
     let (to_client, to_server) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-    let (ours, theirs) = (Arc::clone(shared), Arc::clone(shared));
+    let (shared, ours) = (Arc::clone(shared), Arc::new(Connection::default()));
+    let theirs = Arc::clone(&ours);
     std::thread::spawn(move || {
-        let _ = ask(&client, &to_server, &ours);
+        let _ = ask(&client, &to_server, &shared, &ours);
         let _ = client.shutdown(Shutdown::Both);
         let _ = to_server.shutdown(Shutdown::Both);
     });
     std::thread::spawn(move || {
         let _ = answer(&server, &to_client, &theirs);
-        let _ = server.shutdown(Shutdown::Both);
-        // While the client is to wait it may not see the end.
+        theirs.ready.set();
+        // A client that is to wait may not see the end.
         if !theirs.mute.load(Ordering::SeqCst) {
             let _ = to_client.shutdown(Shutdown::Both);
         }
@@ -136,7 +143,12 @@ fn between(client: TcpStream, server: TcpStream, shared: &Arc<Shared>) {
 }
 
 /// From the client to the server, until the message at which it stops.
-fn ask(mut client: &TcpStream, mut server: &TcpStream, shared: &Shared) -> std::io::Result<()> {
+fn ask(
+    client: &TcpStream,
+    mut server: &TcpStream,
+    shared: &Shared,
+    ours: &Connection,
+) -> std::io::Result<()> {
     let mut is_first = true;
     loop {
         // The first message of a connection has no type.
@@ -146,7 +158,7 @@ fn ask(mut client: &TcpStream, mut server: &TcpStream, shared: &Shared) -> std::
         let number = shared.messages.fetch_add(1, Ordering::SeqCst);
         let cut = shared.at.filter(|(at, _)| *at == number).map(|(_, cut)| cut);
         if cut.is_some() {
-            shared.mute.store(true, Ordering::SeqCst);
+            ours.mute.store(true, Ordering::SeqCst);
             *shared.message.lock().unwrap() = Some(char::from(kind));
         }
         if cut != Some(Cut::Before) {
@@ -158,36 +170,27 @@ fn ask(mut client: &TcpStream, mut server: &TcpStream, shared: &Shared) -> std::
         if cut.is_some() {
             // Only these are answered at once.
             if cut == Some(Cut::After) && matches!(kind, b'Q' | b'S' | b'^') {
-                shared.ready.wait(PATIENCE);
+                ours.ready.wait(PATIENCE);
             }
             shared.reached.store(true, Ordering::SeqCst);
             shared.gone_on.wait(PATIENCE);
             return Ok(());
         }
-        client.flush()?;
     }
 }
 
 /// From the server to the client; tells when the server waits for the client
 /// again.
-fn answer(mut server: &TcpStream, mut client: &TcpStream, shared: &Shared) -> std::io::Result<()> {
-    let result = loop {
-        let (kind, body) = match byte(server).and_then(|kind| Ok((kind, body(server)?))) {
-            Ok(message) => message,
-            Err(error) => break Err(error),
-        };
-        if shared.mute.load(Ordering::SeqCst) {
-            // Ready for a query, or done for.
-            if matches!(kind, b'Z') {
-                shared.ready.set();
-            }
-            continue;
+fn answer(server: &TcpStream, mut client: &TcpStream, ours: &Connection) -> std::io::Result<()> {
+    loop {
+        let (kind, body) = (byte(server)?, body(server)?);
+        if !ours.mute.load(Ordering::SeqCst) {
+            client.write_all(&[kind])?;
+            client.write_all(&body)?;
+        } else if kind == b'Z' {
+            ours.ready.set();
         }
-        client.write_all(&[kind])?;
-        client.write_all(&body)?;
-    };
-    shared.ready.set();
-    result
+    }
 }
 
 fn byte(mut from: &TcpStream) -> std::io::Result<u8> {
