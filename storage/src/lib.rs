@@ -13,6 +13,8 @@ use arrow_array::RecordBatch;
 pub mod discard;
 mod driver;
 pub mod error;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub mod registry;
 pub mod schema;
 pub mod sqlite;
