@@ -48,6 +48,7 @@ fn place_or_skip(kind: Kind) -> Option<Place> {
 /// hides what passing tests print.
 pub fn skip(why: &str) {
     use std::io::Write;
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    let _ = writeln!(std::io::stderr(), "skipped {test}: {why}");
+    let line = format!("skipped {}: {why}\n", std::thread::current().name().unwrap_or("a test"));
+    // At once, so that lines of two tests do not mix.
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }

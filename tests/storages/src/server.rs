@@ -71,8 +71,9 @@ pub fn start_fake(script: &str, arguments: &[&str]) -> Result<Server, Missing> {
 pub fn start_postgres() -> Result<Server, Missing> {
     const SCRIPT: &str = include_str!("postgres.sh");
     // Whoever takes the port in between makes the start fail, so several are tried.
-    let ports: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let ports: Vec<_> = ports.iter().map(|port| port.local_addr().unwrap().port().to_string()).collect();
+    let held: Vec<_> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let ports: Vec<_> = held.iter().map(|port| port.local_addr().unwrap().port().to_string()).collect();
+    drop(held);
     let mut process = start(Command::new("sh").args(["-c", SCRIPT, "postgres.sh"]).args(ports));
     match first_line(&mut process).trim() {
         "" => Err(Missing {

@@ -77,3 +77,4 @@ macro_rules! cases {
 }
 
 cases! { sqlite: conformance::Kind::Sqlite; crashes::killed_at_any_moment }
+cases! { postgres: conformance::Kind::Postgres; crashes::cut_at_each_message, crashes::killed_at_each_message }
