@@ -600,3 +600,17 @@ impl Storage for PostgresStorage {
         result
     }
 }
+
+#[cfg(test)]
+impl PostgresStorage {
+    /// Releases the lock without the storage knowing.
+    pub(super) fn claim_lost_for_test(&mut self) {
+        let Self { server, session, .. } = self;
+        server.wait(claim::release(session)).unwrap();
+    }
+
+    /// Bytes of rows that wait in memory.
+    pub(super) fn bytes_for_test(&self) -> usize {
+        self.tables.iter().map(|table| table.stage.bytes()).sum()
+    }
+}
