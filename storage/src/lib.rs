@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use arrow_array::RecordBatch;
 
+#[cfg(feature = "bigquery")]
+mod bigquery;
 pub mod discard;
 mod driver;
 pub mod error;

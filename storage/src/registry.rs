@@ -14,6 +14,8 @@ const DRIVERS: &[&dyn Driver] = &[
     &super::sqlite::Sqlite,
     #[cfg(feature = "postgres")]
     &super::postgres::Postgres,
+    #[cfg(feature = "bigquery")]
+    &super::bigquery::BigQuery,
     &super::discard::DiscardDriver,
 ];
 
@@ -29,6 +31,7 @@ const ABSENT: &[Absent] = &[
     Absent { name: "LocalFiles", alias: "LOCAL_FILES", feature: Some("local-files") },
     #[cfg(not(feature = "postgres"))]
     Absent { name: "Postgres", alias: "POSTGRES", feature: Some("postgres") },
+    #[cfg(not(feature = "bigquery"))]
     Absent { name: "GoogleBigQuery", alias: "GOOGLE_BIGQUERY", feature: Some("bigquery") },
     Absent { name: "AwsAthena", alias: "AWS_ATHENA", feature: Some("athena") },
     Absent { name: "Snowflake", alias: "SNOWFLAKE", feature: None },
