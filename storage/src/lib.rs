@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use arrow_array::RecordBatch;
 
+#[cfg(feature = "athena")]
+pub mod athena;
 pub mod discard;
 mod driver;
 pub mod error;

@@ -10,7 +10,12 @@ use super::driver::{self, Driver, Params, Problem};
 use super::{RunInfo, Storage, StorageError};
 
 /// The storages of this build.
-const DRIVERS: &[&dyn Driver] = &[&super::sqlite::Sqlite, &super::discard::DiscardDriver];
+const DRIVERS: &[&dyn Driver] = &[
+    &super::sqlite::Sqlite,
+    #[cfg(feature = "athena")]
+    &super::athena::Athena,
+    &super::discard::DiscardDriver,
+];
 
 /// A storage that this build does not have.
 struct Absent {
@@ -24,6 +29,7 @@ const ABSENT: &[Absent] = &[
     Absent { name: "LocalFiles", alias: "LOCAL_FILES", feature: Some("local-files") },
     Absent { name: "Postgres", alias: "POSTGRES", feature: Some("postgres") },
     Absent { name: "GoogleBigQuery", alias: "GOOGLE_BIGQUERY", feature: Some("bigquery") },
+    #[cfg(not(feature = "athena"))]
     Absent { name: "AwsAthena", alias: "AWS_ATHENA", feature: Some("athena") },
     Absent { name: "Snowflake", alias: "SNOWFLAKE", feature: None },
     Absent { name: "AwsRedshift", alias: "AWS_REDSHIFT", feature: None },
