@@ -12,6 +12,8 @@ use arrow_array::RecordBatch;
 
 #[cfg(feature = "bigquery")]
 mod bigquery;
+#[cfg(feature = "athena")]
+pub mod athena;
 pub mod discard;
 mod driver;
 pub mod error;

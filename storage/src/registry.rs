@@ -16,6 +16,8 @@ const DRIVERS: &[&dyn Driver] = &[
     &super::postgres::Postgres,
     #[cfg(feature = "bigquery")]
     &super::bigquery::BigQuery,
+    #[cfg(feature = "athena")]
+    &super::athena::Athena,
     &super::discard::DiscardDriver,
 ];
 
@@ -33,6 +35,7 @@ const ABSENT: &[Absent] = &[
     Absent { name: "Postgres", alias: "POSTGRES", feature: Some("postgres") },
     #[cfg(not(feature = "bigquery"))]
     Absent { name: "GoogleBigQuery", alias: "GOOGLE_BIGQUERY", feature: Some("bigquery") },
+    #[cfg(not(feature = "athena"))]
     Absent { name: "AwsAthena", alias: "AWS_ATHENA", feature: Some("athena") },
     Absent { name: "Snowflake", alias: "SNOWFLAKE", feature: None },
     Absent { name: "AwsRedshift", alias: "AWS_REDSHIFT", feature: None },
