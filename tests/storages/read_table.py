@@ -127,13 +127,13 @@ class Postgres:
         done = subprocess.run(command, input=sql.encode(), capture_output=True, timeout=60)
         if done.returncode != 0:
             raise RuntimeError(done.stderr.decode())
-        return [json.loads(line) for line in done.stdout.decode().splitlines() if line]
+        return [json.loads(line) for line in done.stdout.decode().split("\n") if line]
 
     def names(self):
         return self.ask(
             "SELECT to_json(CASE WHEN n.nspname = %s THEN c.relname ELSE n.nspname || '.' || c.relname END) "
             "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE c.relkind IN ('r', 'p', 'v') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast');"
+            "WHERE c.relkind IN ('r', 'p', 'v') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema';"
             % self.text(self.place["schema"])
         )
 

@@ -72,12 +72,21 @@ impl Control {
         self.ask("DELETE", "held", None);
     }
 
+    /// Makes a bucket of S3.
+    pub fn make_bucket(&self, name: &str) {
+        self.send("PUT", &format!("/{name}"), "");
+    }
+
     fn ask(&self, method: &str, what: &str, body: Option<&Value>) -> Value {
         let body = body.map(Value::to_string).unwrap_or_default();
+        serde_json::from_str(&self.send(method, &format!("/_fake/{what}"), &body)).unwrap()
+    }
+
+    fn send(&self, method: &str, path: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let head = format!(
-            "{method} /_fake/{what} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
             self.address,
             body.len()
         );
@@ -85,8 +94,8 @@ impl Control {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-        assert!(head.contains(" 200 "), "{method} {what}: {answer}");
-        serde_json::from_str(body).unwrap()
+        assert!(head.contains(" 200 "), "{method} {path}: {answer}");
+        body.to_owned()
     }
 }
 

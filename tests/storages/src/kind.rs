@@ -7,7 +7,8 @@ use std::sync::{Arc, LazyLock};
 use ow_storage::DataType;
 use serde_json::{Value, json};
 
-use crate::server::{Missing, Server, python, start_postgres};
+use crate::fake::Control;
+use crate::server::{Missing, Server, python, start_fake, start_postgres};
 
 /// A storage, with the settings that make a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,7 +23,20 @@ pub enum Kind {
     JsonLines,
     /// `Postgres`.
     Postgres,
+    /// `GoogleBigQuery`.
+    BigQuery,
+    /// `AwsAthena`.
+    Athena,
 }
+
+/// The bucket of the fake of AWS.
+const BUCKET: &str = "lake";
+const REGION: &str = "us-east-1";
+/// Seconds until the claim of a dead run of BigQuery ends, where nobody waits for
+/// that.
+const LONG_CLAIM: u32 = 60;
+/// The same, where the next run does.
+pub(crate) const SHORT_CLAIM: u32 = 2;
 
 /// A value that not every storage holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +60,8 @@ impl Kind {
             Self::Sqlite => "Sqlite",
             Self::Parquet | Self::Csv | Self::JsonLines => "LocalFiles",
             Self::Postgres => "Postgres",
+            Self::BigQuery => "GoogleBigQuery",
+            Self::Athena => "AwsAthena",
         }
     }
 
@@ -57,7 +73,7 @@ impl Kind {
             Self::Sqlite => edge != Edge::Nan,
             Self::JsonLines => edge == Edge::Nul,
             Self::Postgres => edge != Edge::Nul,
-            Self::Parquet | Self::Csv => true,
+            Self::Parquet | Self::Csv | Self::BigQuery | Self::Athena => true,
         }
     }
 
@@ -85,7 +101,21 @@ impl Kind {
     /// The name of a stream's table.
     #[must_use]
     pub fn table(self, stream: &str) -> String {
-        stream.to_owned()
+        self.name(stream)
+    }
+
+    /// The name of a field's column.
+    #[must_use]
+    pub fn column(self, field: &str) -> String {
+        self.name(field)
+    }
+
+    fn name(self, name: &str) -> String {
+        if self != Self::Athena {
+            return name.to_owned();
+        }
+        let fold = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '_' };
+        name.to_lowercase().chars().map(fold).collect()
     }
 
     /// Whether a table or a file is one that a finished run should not leave.
@@ -96,8 +126,11 @@ impl Kind {
             Self::Parquet | Self::Csv | Self::JsonLines => {
                 name.starts_with("_ow/staging/") || name.ends_with(".staged")
             }
-            // Tables of other schemas have the schema's name before theirs.
-            Self::Postgres => name.starts_with("pg_temp") || name.starts_with("_ow_new_"),
+            Self::Postgres => name.starts_with("_ow_new_"),
+            Self::BigQuery => {
+                name.starts_with("_ow_") && !name.starts_with("_ow_state_") && !name.starts_with("_ow_run")
+            }
+            Self::Athena => name.contains("/staged/"),
         }
     }
 
@@ -108,7 +141,7 @@ impl Kind {
         match self {
             Self::Sqlite => &["ow.db"],
             Self::Parquet | Self::Csv | Self::JsonLines => &["warehouse"],
-            Self::Postgres => &[],
+            Self::Postgres | Self::BigQuery | Self::Athena => &[],
         }
     }
 
@@ -116,11 +149,15 @@ impl Kind {
     /// one.
     pub fn server(self) -> Result<Option<Arc<Server>>, Missing> {
         static POSTGRES: Shared = LazyLock::new(|| start_postgres().map(Arc::new));
+        static BIGQUERY: Shared = LazyLock::new(|| start_bigquery().map(Arc::new));
+        static ATHENA: Shared = LazyLock::new(|| start_athena().map(Arc::new));
         match self {
             Self::Sqlite => Ok(None),
             // The reader needs DuckDB.
             Self::Parquet | Self::Csv | Self::JsonLines => python().map(|_| None),
             Self::Postgres => POSTGRES.clone().map(Some),
+            Self::BigQuery => BIGQUERY.clone().map(Some),
+            Self::Athena => ATHENA.clone().map(Some),
         }
     }
 
@@ -129,6 +166,8 @@ impl Kind {
         let server: Result<Server, Missing> = match self {
             Self::Sqlite | Self::Parquet | Self::Csv | Self::JsonLines => return Ok(None),
             Self::Postgres => start_postgres(),
+            Self::BigQuery => start_bigquery(),
+            Self::Athena => start_athena(),
         };
         server.map(|server| Some(Arc::new(server)))
     }
@@ -159,6 +198,33 @@ impl Kind {
                     json!({ "reader": "postgres", "url": format!("postgresql://owner@{server}/postgres"), "schema": name }),
                 )
             }
+            Self::BigQuery => (
+                json!({
+                    "DestinationDatasetID": format!("project.{name}"), "Endpoint": server, "ClaimSeconds": LONG_CLAIM,
+                }),
+                json!({ "reader": "bigquery", "url": server, "project": "project", "dataset": name }),
+            ),
+            Self::Athena => (
+                json!({
+                    "AWSRegion": REGION, "AWSAccessKeyId": "test", "AWSSecretAccessKey": "test", "S3BucketName": BUCKET,
+                    "S3Prefix": name, "AthenaDatabaseName": name, "AthenaOutputLocation": format!("s3://{BUCKET}/results/"),
+                    "ApplyInterval": 0, "Endpoint": server,
+                }),
+                json!({
+                    "reader": "athena", "url": server, "region": REGION, "bucket": BUCKET, "database": name,
+                    "prefix": format!("{name}/"), "output": format!("s3://{BUCKET}/read/"),
+                }),
+            ),
         }
     }
+}
+
+fn start_bigquery() -> Result<Server, Missing> {
+    start_fake("fake_bigquery.py", &[])
+}
+
+fn start_athena() -> Result<Server, Missing> {
+    let server = start_fake("fake_athena.py", &[])?;
+    Control::new(&server.address).make_bucket(BUCKET);
+    Ok(server)
 }

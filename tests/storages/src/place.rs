@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use ow_storage::{
     DataType, Outcome, Params, RunInfo, StateChanges, Storage, StorageError, TableSchema, WriteMode, registry,
@@ -13,7 +14,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::Kind;
-use crate::fake::Control;
+use crate::fake::{Control, wait_until};
+use crate::kind::SHORT_CLAIM;
 use crate::known::Load;
 use crate::reader::{self, Table};
 use crate::server::{Missing, Server};
@@ -113,6 +115,29 @@ impl Place {
         registry::open(self.kind.storage(), &self.params, self.folder(), run).map(|(storage, _)| storage)
     }
 
+    /// The same, as soon as a run that died is known to be dead.
+    #[must_use]
+    pub fn open_when_free(&self, run: &RunInfo) -> Box<dyn Storage> {
+        let mut opened = self.open(run);
+        wait_until(|| {
+            if matches!(opened, Err(StorageError::Busy { .. })) {
+                std::thread::sleep(Duration::from_millis(100));
+                opened = self.open(run);
+            }
+            !matches!(opened, Err(StorageError::Busy { .. }))
+        });
+        opened.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same place for runs that die: the next run waits a short time only.
+    #[must_use]
+    pub fn in_a_hurry(mut self) -> Self {
+        if let Some(seconds) = self.params.get_mut("ClaimSeconds") {
+            *seconds = SHORT_CLAIM.into();
+        }
+        self
+    }
+
     /// A run that writes batches to one table and ends well.
     pub fn try_load(
         &self,
@@ -153,7 +178,7 @@ impl Place {
     #[must_use]
     pub fn table(&self, schema: &TableSchema) -> Option<Table> {
         let columns: Vec<(String, DataType)> =
-            schema.fields.iter().map(|field| (field.name.clone(), field.data_type)).collect();
+            schema.fields.iter().map(|field| (self.kind.column(&field.name), field.data_type)).collect();
         reader::table(&self.reader, &self.kind.table(&schema.name), &columns)
     }
 

@@ -142,6 +142,13 @@ fn between(client: TcpStream, server: TcpStream, shared: &Arc<Shared>) {
     });
 }
 
+/// Whether a message is one to stop at: the start of a connection, a query, the
+/// end of several messages that belong together, rows. Only after these does the
+/// server do something.
+fn counts(kind: u8) -> bool {
+    matches!(kind, b'^' | b'Q' | b'S' | b'd')
+}
+
 /// From the client to the server, until the message at which it stops.
 fn ask(
     client: &TcpStream,
@@ -155,8 +162,8 @@ fn ask(
         let kind = if is_first { b'^' } else { byte(client)? };
         let body = body(client)?;
         is_first = false;
-        let number = shared.messages.fetch_add(1, Ordering::SeqCst);
-        let cut = shared.at.filter(|(at, _)| *at == number).map(|(_, cut)| cut);
+        let number = counts(kind).then(|| shared.messages.fetch_add(1, Ordering::SeqCst));
+        let cut = shared.at.filter(|(at, _)| Some(*at) == number).map(|(_, cut)| cut);
         if cut.is_some() {
             ours.mute.store(true, Ordering::SeqCst);
             *shared.message.lock().unwrap() = Some(char::from(kind));
@@ -168,8 +175,8 @@ fn ask(
             server.write_all(&body)?;
         }
         if cut.is_some() {
-            // Only these are answered at once.
-            if cut == Some(Cut::After) && matches!(kind, b'Q' | b'S' | b'^') {
+            // Rows that are copied are not answered.
+            if cut == Some(Cut::After) && kind != b'd' {
                 ours.ready.wait(PATIENCE);
             }
             shared.reached.store(true, Ordering::SeqCst);

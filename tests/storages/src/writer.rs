@@ -106,15 +106,20 @@ impl Writer {
 /// everything is there once.
 #[track_caller]
 pub fn recover(place: &Place, load: Load, after: &str) {
-    let mut errors = Vec::new();
-    for attempt in 2..12 {
+    let (mut errors, mut attempt, mut done) = (Vec::new(), 1, false);
+    wait_until(|| {
+        attempt += 1;
         match Writer::start(place, load, attempt, None).finish() {
-            Ok(()) => return check(place, load, after),
+            Ok(()) => done = true,
             Err(error) => errors.push(error),
         }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    panic!("{after}: no later run succeeded: {errors:#?}");
+        if !done {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        done
+    });
+    assert!(done, "{after}: no later run succeeded: {errors:#?}");
+    check(place, load, after);
 }
 
 /// Checks that each row is there once, that the state tells so, and that nothing

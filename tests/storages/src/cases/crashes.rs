@@ -31,7 +31,7 @@ pub fn an_undisturbed_load(place: &Place) {
 /// SIGKILL between any two calls of the storage.
 pub fn killed_between_any_two_calls(place: &Place) {
     for line in known::lines() {
-        let place = place.another();
+        let place = place.another().in_a_hurry();
         let mut writer = Writer::start(&place, SMALL, 1, Some(&line));
         writer.wait_for(&line);
         writer.kill();
@@ -47,7 +47,7 @@ pub fn killed_at_any_moment(place: &Place) {
     writer.finish().unwrap();
     let whole = start.elapsed();
     for moment in 0..MOMENTS {
-        let place = place.another();
+        let place = place.another().in_a_hurry();
         let mut writer = Writer::start(&place, LARGE, 1, None);
         writer.wait_for("start 0");
         std::thread::sleep(whole * (2 * moment + 1) / (2 * MOMENTS));
@@ -70,10 +70,10 @@ fn requests(place: &Place) -> Vec<String> {
 /// SIGKILL when the service has done what was asked and not answered yet, for
 /// each request of a load.
 pub fn killed_at_each_request(place: &Place) {
-    let place = place.with_a_server_of_its_own();
+    let place = place.with_a_server_of_its_own().in_a_hurry();
     let control = place.control();
     for (number, operation) in requests(&place).into_iter().enumerate() {
-        let place = place.another();
+        let place = place.another().in_a_hurry();
         control.arm(&json!({ "skip": number, "drop": "response", "hold": HOLD }));
         let mut writer = Writer::start(&place, SMALL, 1, None);
         assert!(wait_until(|| control.held() > 0 || writer.has_ended()));
@@ -96,10 +96,10 @@ pub fn each_request_is_refused_once(place: &Place) {
 }
 
 fn each_request_meets(place: &Place, fault: &Value, what: &str) {
-    let place = place.with_a_server_of_its_own();
+    let place = place.with_a_server_of_its_own().in_a_hurry();
     let control = place.control();
     for (number, operation) in requests(&place).into_iter().enumerate() {
-        let place = place.another();
+        let place = place.another().in_a_hurry();
         let mut rule = fault.clone();
         rule["skip"] = json!(number);
         control.arm(&rule);
@@ -114,9 +114,9 @@ fn each_request_meets(place: &Place, fault: &Value, what: &str) {
 }
 
 /// SIGKILL when the server has done what one message asked, for each message of
-/// a load.
+/// a load. (That it never got the next one is the same to the server.)
 pub fn killed_at_each_message(place: &Place) {
-    each_message_meets(place, |proxy, writer| {
+    each_message_meets(place, &[Cut::After], |proxy, writer| {
         assert!(wait_until(|| proxy.is_reached() || writer.has_ended()));
         writer.kill();
     });
@@ -124,17 +124,17 @@ pub fn killed_at_each_message(place: &Place) {
 
 /// The connection is cut after each message of a load.
 pub fn cut_at_each_message(place: &Place) {
-    each_message_meets(place, |proxy, writer| {
+    each_message_meets(place, &[Cut::Before, Cut::After], |proxy, writer| {
         assert!(wait_until(|| proxy.is_reached() || writer.has_ended()));
         proxy.go_on();
         assert!(wait_until(|| writer.has_ended()));
     });
 }
 
-fn each_message_meets(place: &Place, meet: impl Fn(&Proxy, &mut Writer)) {
+fn each_message_meets(place: &Place, cuts: &[Cut], meet: impl Fn(&Proxy, &mut Writer)) {
     let server = place.server_address();
     let count = {
-        let place = place.another();
+        let place = place.another().in_a_hurry();
         let proxy = Proxy::start(&server, None);
         Writer::start(&place.through(proxy.address()), SMALL, 1, None).finish().unwrap();
         check(&place, SMALL, "undisturbed");
@@ -142,9 +142,9 @@ fn each_message_meets(place: &Place, meet: impl Fn(&Proxy, &mut Writer)) {
     };
     assert!(count > 10);
     for number in 0..count {
-        for cut in [Cut::Before, Cut::After] {
+        for cut in cuts {
             let place = place.another();
-            let proxy = Proxy::start(&server, Some((number, cut)));
+            let proxy = Proxy::start(&server, Some((number, *cut)));
             let mut writer = Writer::start(&place.through(proxy.address()), SMALL, 1, None);
             meet(&proxy, &mut writer);
             let message = proxy.cut_message();

@@ -78,3 +78,9 @@ macro_rules! cases {
 
 cases! { sqlite: conformance::Kind::Sqlite; crashes::killed_at_any_moment }
 cases! { postgres: conformance::Kind::Postgres; crashes::cut_at_each_message, crashes::killed_at_each_message }
+cases! { bigquery: conformance::Kind::BigQuery;
+    crashes::each_answer_is_lost_once, crashes::each_request_is_refused_once, crashes::killed_at_each_request
+}
+cases! { athena: conformance::Kind::Athena;
+    crashes::each_answer_is_lost_once, crashes::each_request_is_refused_once, crashes::killed_at_each_request
+}
