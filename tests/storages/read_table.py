@@ -121,20 +121,22 @@ class Postgres:
     def __init__(self, place):
         self.place = place
 
-    def ask(self, sql):
+    def ask(self, json_of_row, rest):
+        # In hexadecimal, since psql leaves out characters that it takes for invalid, such as U+10FFFF.
+        sql = f"SELECT encode(convert_to(({json_of_row})::text, 'UTF8'), 'hex') {rest};"
         command = ["psql", "--no-psqlrc", "-qtA", "-v", "ON_ERROR_STOP=1", "-d", self.place["url"], "-f", "-"]
         sql = "SET timezone = 'UTC'; SET bytea_output = 'hex'; SET extra_float_digits = 3; SET datestyle = 'ISO';\n" + sql
         done = subprocess.run(command, input=sql.encode(), capture_output=True, timeout=60)
         if done.returncode != 0:
             raise RuntimeError(done.stderr.decode())
-        return [json.loads(line) for line in done.stdout.decode().split("\n") if line]
+        return [json.loads(bytes.fromhex(line)) for line in done.stdout.decode().split()]
 
     def names(self):
         return self.ask(
-            "SELECT to_json(CASE WHEN n.nspname = %s THEN c.relname ELSE n.nspname || '.' || c.relname END) "
+            "to_json(CASE WHEN n.nspname = %s THEN c.relname ELSE n.nspname || '.' || c.relname END)"
+            % self.text(self.place["schema"]),
             "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE c.relkind IN ('r', 'p', 'v') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema';"
-            % self.text(self.place["schema"])
+            "WHERE c.relkind IN ('r', 'p', 'v') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'",
         )
 
     @staticmethod
@@ -143,8 +145,9 @@ class Postgres:
 
     def read(self, table, asked):
         there = self.ask(
-            "SELECT to_json(column_name) FROM information_schema.columns "
-            f"WHERE table_schema = {self.text(self.place['schema'])} AND table_name = {self.text(table)} ORDER BY ordinal_position;"
+            "to_json(column_name)",
+            "FROM information_schema.columns "
+            f"WHERE table_schema = {self.text(self.place['schema'])} AND table_name = {self.text(table)} ORDER BY ordinal_position"
         )
         if not there:
             return {"columns": None}
@@ -153,7 +156,7 @@ class Postgres:
             "timestamp": """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""",
         }
         columns = [values.get(logical, "{}::text").format(quoted(name)) if name in there else "NULL" for name, logical in asked]
-        rows = self.ask(f"SELECT json_build_array({', '.join(columns)}) FROM {quoted(self.place['schema'])}.{quoted(table)};")
+        rows = self.ask(f"json_build_array({', '.join(columns)})", f"FROM {quoted(self.place['schema'])}.{quoted(table)}")
         return result(there, asked, rows)
 
     def close(self):

@@ -194,7 +194,8 @@ fn answer(server: &TcpStream, mut client: &TcpStream, ours: &Connection) -> std:
         if !ours.mute.load(Ordering::SeqCst) {
             client.write_all(&[kind])?;
             client.write_all(&body)?;
-        } else if kind == b'Z' {
+        } else if matches!(kind, b'Z' | b'G') {
+            // It waits for a query, or for rows to copy.
             ours.ready.set();
         }
     }
