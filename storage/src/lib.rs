@@ -19,6 +19,8 @@ mod driver;
 pub mod error;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "local-files")]
+pub mod local_files;
 pub mod registry;
 pub mod schema;
 pub mod sqlite;

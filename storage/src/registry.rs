@@ -18,6 +18,8 @@ const DRIVERS: &[&dyn Driver] = &[
     &super::bigquery::BigQuery,
     #[cfg(feature = "athena")]
     &super::athena::Athena,
+    #[cfg(feature = "local-files")]
+    &super::local_files::LocalFiles,
     &super::discard::DiscardDriver,
 ];
 
@@ -30,6 +32,7 @@ struct Absent {
 }
 
 const ABSENT: &[Absent] = &[
+    #[cfg(not(feature = "local-files"))]
     Absent { name: "LocalFiles", alias: "LOCAL_FILES", feature: Some("local-files") },
     #[cfg(not(feature = "postgres"))]
     Absent { name: "Postgres", alias: "POSTGRES", feature: Some("postgres") },

@@ -10,7 +10,7 @@ use crate::StorageError;
 
 /// How long a write waits for other writers of the same file. Their
 /// transactions last as long as a flush or a commit, which is well below it.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Settings of a connection that writes.
 ///
@@ -42,7 +42,7 @@ const SETTINGS: &str = "
 const STATEMENTS: usize = 128;
 
 /// Opens the database for a run; creates it where it is not there.
-pub(super) fn open(path: &Path) -> Result<Connection, Trouble> {
+pub(crate) fn open(path: &Path) -> Result<Connection, Trouble> {
     check_place(path)?;
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -64,7 +64,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, Trouble> {
 }
 
 /// Opens the database to read; none if there is no such file.
-pub(super) fn open_read_only(path: &Path) -> Result<Option<Connection>, Trouble> {
+pub(crate) fn open_read_only(path: &Path) -> Result<Option<Connection>, Trouble> {
     match path.try_exists() {
         Ok(true) => {}
         Ok(false) => return Ok(None),
@@ -78,7 +78,7 @@ pub(super) fn open_read_only(path: &Path) -> Result<Option<Connection>, Trouble>
 }
 
 /// Checks what SQLite would only call `unable to open database file`.
-pub(super) fn check_place(path: &Path) -> Result<(), Trouble> {
+pub(crate) fn check_place(path: &Path) -> Result<(), Trouble> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

@@ -68,14 +68,14 @@
 //! from its first 16 MiB on. Rows that replace a table take it for each flush
 //! only.
 
-mod claim;
-mod connection;
-mod evolve;
+pub(crate) mod claim;
+pub(crate) mod connection;
+pub(crate) mod evolve;
 mod identifier;
-mod ledger;
+pub(crate) mod ledger;
 mod rows;
 mod run;
-mod trouble;
+pub(crate) mod trouble;
 mod types;
 
 #[cfg(test)]
