@@ -75,10 +75,7 @@ impl Server {
     }
 
     /// Waits for the server.
-    pub(super) fn wait<T>(
-        &mut self,
-        future: impl Future<Output = Result<T, Trouble>>,
-    ) -> Result<T, Trouble> {
+    pub(super) fn wait<T>(&mut self, future: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
         let Some(runtime) = &self.runtime else { return Err(Trouble::Lost("it was closed".to_owned())) };
         let start = Instant::now();
         let result = runtime.block_on(future);
@@ -193,9 +190,7 @@ impl Session {
         request: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Trouble> {
         let result = match self.limit {
-            Some(limit) => {
-                tokio::time::timeout(limit, request).await.map_err(|_| Trouble::Silent(limit))?
-            }
+            Some(limit) => tokio::time::timeout(limit, request).await.map_err(|_| Trouble::Silent(limit))?,
             None => request.await,
         };
         match result {

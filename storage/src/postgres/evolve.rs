@@ -239,11 +239,7 @@ async fn remember(session: &Session, target: &Target, table: &str, plan: &Plan) 
                  SELECT $1, name, data_type FROM unnest($2::text[], $3::text[]) AS new (name, data_type)
                  ON CONFLICT (table_name, column_name) DO UPDATE SET data_type = excluded.data_type"
             ),
-            &[
-                (&table, Type::TEXT),
-                (&names, Type::TEXT_ARRAY),
-                (&data_types, Type::TEXT_ARRAY),
-            ],
+            &[(&table, Type::TEXT), (&names, Type::TEXT_ARRAY), (&data_types, Type::TEXT_ARRAY)],
         )
         .await
         .map(|_| ())
@@ -316,12 +312,7 @@ fn new_comment(quoted: &str, field: &Field, standing: Option<&Column>) -> Option
 }
 
 /// A table of somebody else: rows may be added if nothing has to be changed.
-fn adopt(
-    table: &str,
-    schema: &TableSchema,
-    standing: &Standing,
-    purpose: Purpose,
-) -> Result<Plan, Trouble> {
+fn adopt(table: &str, schema: &TableSchema, standing: &Standing, purpose: Purpose) -> Result<Plan, Trouble> {
     let refused = |why: String| {
         Err(Trouble::refused(format!(
             "table `{table}` was not created by ow-host, and {why}; rename that table, or set `TablePrefix`"

@@ -257,12 +257,7 @@ impl Parameters {
     }
 
     /// Sets the mode of the connection; answers what is to be checked.
-    fn tls(
-        &self,
-        config: &mut Config,
-        mode: Option<&str>,
-        root: Option<PathBuf>,
-    ) -> Result<Check, Problem> {
+    fn tls(&self, config: &mut Config, mode: Option<&str>, root: Option<PathBuf>) -> Result<Check, Problem> {
         let mode = match mode {
             Some(mode) => mode,
             None if root.is_some() => "verify-full",
@@ -358,7 +353,9 @@ fn place(config: &Config) -> String {
             #[cfg(unix)]
             Host::Unix(folder) => folder.display().to_string(),
         })
-        .chain(config.get_hostaddrs().iter().filter(|_| config.get_hosts().is_empty()).map(ToString::to_string))
+        .chain(
+            config.get_hostaddrs().iter().filter(|_| config.get_hosts().is_empty()).map(ToString::to_string),
+        )
         .enumerate()
         .map(|(index, host)| {
             let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);

@@ -113,10 +113,9 @@ impl Commit<'_> {
     }
 
     async fn apply(&self, session: &Session, index: usize, table: &Table) -> Result<(), Trouble> {
-        let stored =
-            evolve::prepare(session, self.target, &table.name, &table.schema, table.purpose)
-                .await
-                .map_err(|trouble| name_table(trouble, table))?;
+        let stored = evolve::prepare(session, self.target, &table.name, &table.schema, table.purpose)
+            .await
+            .map_err(|trouble| name_table(trouble, table))?;
         if table.stage.is_empty() {
             return Ok(());
         }
@@ -282,8 +281,7 @@ impl PostgresStorage {
         let progress = self.progress(last);
         let Self { server, session, entry, tables, run, .. } = self;
         let clear_state = last && run.full_refresh && !run.keep_state;
-        let commit =
-            Commit { target: &target, entry, tables: &*tables, progress, state, clear_state, last };
+        let commit = Commit { target: &target, entry, tables: &*tables, progress, state, clear_state, last };
         let mut attempt = 0;
         let lost = loop {
             attempt += 1;
@@ -555,9 +553,7 @@ impl Storage for PostgresStorage {
 
     fn open_table(&mut self, schema: &TableSchema, mode: WriteMode) -> Result<TableId, StorageError> {
         let name = format!("{}{}", self.server.target.prefix, schema.name);
-        self.step(&format!("open table `{}`", name.escape_debug()), |this| {
-            this.add_table(schema, mode, name)
-        })
+        self.step(&format!("open table `{}`", name.escape_debug()), |this| this.add_table(schema, mode, name))
     }
 
     fn write(&mut self, table: TableId, rows: &RecordBatch) -> Result<(), StorageError> {

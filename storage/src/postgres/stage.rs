@@ -119,7 +119,12 @@ impl Stage {
     }
 
     /// Starts to copy what waits in memory; none if nothing does.
-    pub(super) fn copy(&mut self, server: &mut Server, session: &Session, target: &Staged<'_>) -> Result<Option<Copying>, Trouble> {
+    pub(super) fn copy(
+        &mut self,
+        server: &mut Server,
+        session: &Session,
+        target: &Staged<'_>,
+    ) -> Result<Option<Copying>, Trouble> {
         if self.buffer.is_empty() {
             return Ok(None);
         }
@@ -225,8 +230,11 @@ impl Staged<'_> {
             .filter(|(field, present)| **present && !keys.contains(&field.name))
             .map(|(field, _)| format!("{0} = excluded.{0}", quote(&field.name)))
             .collect();
-        let action =
-            if updates.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", updates.join(", ")) };
+        let action = if updates.is_empty() {
+            "NOTHING".to_owned()
+        } else {
+            format!("UPDATE SET {}", updates.join(", "))
+        };
         format!(
             "INSERT INTO {} ({names}) SELECT DISTINCT ON ({distinct}) {values} FROM {from}{part} ORDER BY {distinct}, n DESC ON CONFLICT ({}) DO {action}",
             self.quoted,

@@ -164,14 +164,12 @@ fn explain_login(db: &DbError, target: &Target) -> StorageError {
                 say(db)
             ),
         ),
-        &SqlState::INVALID_CATALOG_NAME => config(
-            "Database",
-            format!("{place} is not there: {}; create it, or correct `Database`", say(db)),
-        ),
-        &SqlState::INSUFFICIENT_PRIVILEGE => config(
-            "User",
-            format!("user `{user}` may not connect to {place}: {}; grant CONNECT", say(db)),
-        ),
+        &SqlState::INVALID_CATALOG_NAME => {
+            config("Database", format!("{place} is not there: {}; create it, or correct `Database`", say(db)))
+        }
+        &SqlState::INSUFFICIENT_PRIVILEGE => {
+            config("User", format!("user `{user}` may not connect to {place}: {}; grant CONNECT", say(db)))
+        }
         _ => failed(is_passing(db), format!("{place} refuses the connection: {}", say(db))),
     }
 }
