@@ -113,13 +113,13 @@ impl Commit<'_> {
     }
 
     async fn apply(&self, session: &Session, index: usize, table: &Table) -> Result<(), Trouble> {
-        let stored = evolve::prepare(session, self.target, &table.name, &table.schema, table.purpose)
+        let ready = evolve::prepare(session, self.target, &table.name, &table.schema, table.purpose)
             .await
             .map_err(|trouble| name_table(trouble, table))?;
         if table.stage.is_empty() {
             return Ok(());
         }
-        for statement in table.stage.statements(&table.staged(index), &stored) {
+        for statement in table.stage.statements(&table.staged(index), &ready) {
             session.batch(&statement).await.map_err(|trouble| name_table(trouble, table))?;
         }
         Ok(())
@@ -423,12 +423,16 @@ impl PostgresStorage {
     /// The end of a run that did not succeed.
     fn fail(&mut self, status: &str, error: Option<&str>) -> Result<(), StorageError> {
         self.roll_back();
-        if self.session.client.is_closed() {
+        let old = self.session.is_lost().then(|| self.session.process.clone());
+        if old.is_some() {
             self.session = self.reconnect(Duration::ZERO)?;
         }
         let target = Arc::clone(&self.server.target);
         let Self { server, session, entry, .. } = self;
         let fail = async {
+            if let Some(old) = &old {
+                end_process(session, old).await?;
+            }
             session.batch("BEGIN").await?;
             // A later run that took the data mart has marked this one already.
             if entry.holds(session, &target).await? {

@@ -403,7 +403,7 @@ fn more_rows_than_memory_holds_are_staged_on_the_way() {
             for table in &tables {
                 storage.write(*table, batch).unwrap();
             }
-            assert!(storage.bytes_for_test() < 5 * 4 << 20);
+            assert!(storage.bytes_for_test() < 20 << 20);
         }
         if mode == WriteMode::Merge {
             assert_eq!(
