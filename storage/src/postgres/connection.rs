@@ -75,10 +75,7 @@ impl Server {
     }
 
     /// Waits for the server.
-    pub(super) fn wait<T>(
-        &mut self,
-        future: impl Future<Output = Result<T, Trouble>>,
-    ) -> Result<T, Trouble> {
+    pub(super) fn wait<T>(&mut self, future: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
         let Some(runtime) = &self.runtime else { return Err(Trouble::Lost("it was closed".to_owned())) };
         let start = Instant::now();
         let result = runtime.block_on(future);
@@ -116,7 +113,7 @@ pub(super) type Params<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 #[derive(Clone)]
 pub(super) struct Session {
     pub(super) client: Arc<Client>,
-    /// Why the connection ended, where the server said so.
+    /// Why the session is over, where that is known.
     ended: Arc<OnceLock<String>>,
     limit: Option<Duration>,
     /// The server process, and when it started: the pair is unique.
@@ -193,9 +190,7 @@ impl Session {
         request: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, Trouble> {
         let result = match self.limit {
-            Some(limit) => {
-                tokio::time::timeout(limit, request).await.map_err(|_| Trouble::Silent(limit))?
-            }
+            Some(limit) => tokio::time::timeout(limit, request).await.map_err(|_| Trouble::Silent(limit))?,
             None => request.await,
         };
         match result {
@@ -227,6 +222,11 @@ impl Session {
 
     pub(super) async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64, Trouble> {
         self.within(self.client.execute_typed(sql, params)).await
+    }
+
+    /// Whether the session is gone or cannot be used any more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.ended.get().is_some() || self.client.is_closed()
     }
 
     /// Drops what the open transaction did.

@@ -45,6 +45,15 @@ pub(super) enum Purpose {
     Replace,
 }
 
+/// A table that is ready for rows.
+pub(super) struct Ready {
+    /// The types of the stream's columns.
+    pub(super) stored: Vec<DataType>,
+    /// Whether no row is in it, and nobody else can put one there before the
+    /// transaction ends.
+    pub(super) empty: bool,
+}
+
 /// The way from a table to what a stream needs.
 struct Plan {
     /// Statements that change the table.
@@ -161,20 +170,19 @@ pub(super) async fn check(
     plan(target, table, schema, standing.as_ref(), purpose).map(|_| ())
 }
 
-/// Makes a table ready for rows, inside the transaction of a commit; answers the
-/// types of the stream's columns. The table keeps its shape until the end of the
-/// transaction.
+/// Makes a table ready for rows, inside the transaction of a commit. The table
+/// keeps its shape until the end of the transaction.
 pub(super) async fn prepare(
     session: &Session,
     target: &Target,
     table: &str,
     schema: &TableSchema,
     purpose: Purpose,
-) -> Result<Vec<DataType>, Trouble> {
+) -> Result<Ready, Trouble> {
     let standing = load(session, target, table).await?;
     let expected = plan(target, table, schema, standing.as_ref(), purpose)?;
     if !expected.changes.is_empty() {
-        ledger::lock_tables(session, target).await?;
+        ledger::lock_table(session, target, table).await?;
     }
     let quoted = target.table(table);
     if expected.stands {
@@ -196,7 +204,10 @@ pub(super) async fn prepare(
         session.batch(&plan.changes.join(";\n")).await?;
         remember(session, target, table, &plan).await?;
     }
-    Ok(plan.columns.into_iter().map(|(_, data_type)| data_type).collect())
+    Ok(Ready {
+        empty: !plan.stands || purpose == Purpose::Replace,
+        stored: plan.columns.into_iter().map(|(_, data_type)| data_type).collect(),
+    })
 }
 
 /// Refuses to empty a table when that would change rows of other tables.
@@ -239,11 +250,7 @@ async fn remember(session: &Session, target: &Target, table: &str, plan: &Plan) 
                  SELECT $1, name, data_type FROM unnest($2::text[], $3::text[]) AS new (name, data_type)
                  ON CONFLICT (table_name, column_name) DO UPDATE SET data_type = excluded.data_type"
             ),
-            &[
-                (&table, Type::TEXT),
-                (&names, Type::TEXT_ARRAY),
-                (&data_types, Type::TEXT_ARRAY),
-            ],
+            &[(&table, Type::TEXT), (&names, Type::TEXT_ARRAY), (&data_types, Type::TEXT_ARRAY)],
         )
         .await
         .map(|_| ())
@@ -316,12 +323,7 @@ fn new_comment(quoted: &str, field: &Field, standing: Option<&Column>) -> Option
 }
 
 /// A table of somebody else: rows may be added if nothing has to be changed.
-fn adopt(
-    table: &str,
-    schema: &TableSchema,
-    standing: &Standing,
-    purpose: Purpose,
-) -> Result<Plan, Trouble> {
+fn adopt(table: &str, schema: &TableSchema, standing: &Standing, purpose: Purpose) -> Result<Plan, Trouble> {
     let refused = |why: String| {
         Err(Trouble::refused(format!(
             "table `{table}` was not created by ow-host, and {why}; rename that table, or set `TablePrefix`"

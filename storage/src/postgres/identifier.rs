@@ -115,10 +115,7 @@ mod tests {
     fn flaws_are_found() {
         assert_eq!(flaw("").as_deref(), Some("is empty"));
         assert_eq!(flaw(&"x".repeat(63)), None);
-        assert_eq!(
-            flaw(&"ü".repeat(32)).as_deref(),
-            Some("has 64 bytes, and PostgreSQL takes 63 at most")
-        );
+        assert_eq!(flaw(&"ü".repeat(32)).as_deref(), Some("has 64 bytes, and PostgreSQL takes 63 at most"));
         assert!(flaw("a\0b").is_some());
         for name in ["_OW_state", "_ow_", "a\0b"] {
             assert!(reserved(name).is_some(), "{name}");

@@ -45,6 +45,7 @@ const TABLES: &str = "
         commits bigint NOT NULL,
         error text
     );
+    INSERT INTO {}._ow_version SELECT 1 WHERE NOT EXISTS (SELECT FROM {}._ow_version);
     CREATE INDEX IF NOT EXISTS _ow_runs_of_data_mart ON {}._ow_runs (data_mart_id, status);
     CREATE TABLE IF NOT EXISTS {}._ow_columns (
         table_name text NOT NULL,
@@ -86,10 +87,12 @@ async fn create(session: &Session, target: &Target) -> Result<(), Trouble> {
         )
         .await?;
     let schema = quote(&target.schema);
-    if !there.try_get::<_, bool>(0)? {
-        session.batch(&format!("CREATE SCHEMA IF NOT EXISTS {schema}")).await?;
-    }
-    if there.try_get::<_, i64>(1)? < COUNT {
+    let (has_schema, tables) = (there.try_get::<_, bool>(0)?, there.try_get::<_, i64>(1)?);
+    if !has_schema || tables < COUNT {
+        lock_table(session, target, "").await?;
+        if !has_schema {
+            session.batch(&format!("CREATE SCHEMA IF NOT EXISTS {schema}")).await?;
+        }
         session.batch(&TABLES.replace("{}", &schema)).await?;
     }
     check_version(session, target).await
@@ -99,22 +102,21 @@ async fn check_version(session: &Session, target: &Target) -> Result<(), Trouble
     let table = target.table("_ow_version");
     let row = session.optional(&format!("SELECT version FROM {table}"), &[]).await?;
     match row.map(|row| row.try_get::<_, i64>(0)).transpose()? {
-        None => session.batch(&format!("INSERT INTO {table} VALUES ({VERSION})")).await,
-        Some(version) if version <= VERSION => Ok(()),
-        Some(version) => Err(Trouble::Storage(StorageError::Config {
+        Some(version) if version > VERSION => Err(Trouble::Storage(StorageError::Config {
             message: format!(
                 "schema `{}` was written by a newer ow-host (its tables have version {version}, this one knows {VERSION}); use that one",
                 target.schema
             ),
             parameter: Some("Schema".to_owned()),
         })),
+        _ => Ok(()),
     }
 }
 
-/// Lets one session at a time change tables of the schema, until the end of the
-/// transaction.
-pub(super) async fn lock_tables(session: &Session, target: &Target) -> Result<(), Trouble> {
-    let number = claim::lock(&["tables", &target.schema]);
+/// Lets one session at a time change a table of the schema, until the end of the
+/// transaction; the one without a name stands for the host's own.
+pub(super) async fn lock_table(session: &Session, target: &Target, table: &str) -> Result<(), Trouble> {
+    let number = claim::lock(&["table", &target.schema, table]);
     session.rows("SELECT pg_advisory_xact_lock($1)", &[(&number, Type::INT8)]).await.map(|_| ())
 }
 
@@ -122,7 +124,6 @@ impl Entry {
     /// Enters a run, with the claim held.
     pub(super) async fn open(session: &Session, target: &Target, run: &RunInfo) -> Result<Self, Trouble> {
         session.batch("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-        lock_tables(session, target).await?;
         create(session, target).await?;
         let (claims, runs) = (target.table("_ow_claims"), target.table("_ow_runs"));
         session

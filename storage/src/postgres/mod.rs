@@ -202,7 +202,9 @@ async fn look(session: &Session, target: &Target) -> Result<String, Trouble> {
     if !is(2)? {
         return Err(config(
             "User",
-            format!("user `{user}` may not create temporary tables in {place}; grant TEMPORARY on the database"),
+            format!(
+                "user `{user}` may not create temporary tables in {place}; grant TEMPORARY on the database"
+            ),
         ));
     }
     let there = match (is(4)?, is(5)?, is(3)?) {
@@ -210,14 +212,18 @@ async fn look(session: &Session, target: &Target) -> Result<String, Trouble> {
         (true, false, _) => {
             return Err(config(
                 "User",
-                format!("user `{user}` may not create tables in schema `{schema}` of {place}; grant USAGE and CREATE on the schema"),
+                format!(
+                    "user `{user}` may not create tables in schema `{schema}` of {place}; grant USAGE and CREATE on the schema"
+                ),
             ));
         }
         (false, _, true) => "will be created",
         (false, _, false) => {
             return Err(config(
                 "Schema",
-                format!("schema `{schema}` is not in {place}, and user `{user}` may not create it; create it, or grant CREATE on the database"),
+                format!(
+                    "schema `{schema}` is not in {place}, and user `{user}` may not create it; create it, or grant CREATE on the database"
+                ),
             ));
         }
     };

@@ -168,11 +168,10 @@ impl Parameters {
     }
 
     /// How to connect, and `sslmode` and `sslrootcert` of the connection string.
-    #[expect(clippy::type_complexity, reason = "taken apart by the one caller")]
     fn config(&self) -> Result<(Config, Option<String>, Option<String>), Vec<Problem>> {
         let (mut config, mode, root) = match &self.connection_string {
-            Some(text) => self.from_string(text).map_err(|problem| vec![problem])?,
-            None => (self.from_parts()?, None, None),
+            Some(text) => self.string(text).map_err(|problem| vec![problem])?,
+            None => (self.parts()?, None, None),
         };
         if let Some(password) = &self.password {
             config.password(password);
@@ -193,7 +192,7 @@ impl Parameters {
         Ok((config, mode, root))
     }
 
-    fn from_parts(&self) -> Result<Config, Vec<Problem>> {
+    fn parts(&self) -> Result<Config, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut take = |name: &str, value: &Option<String>| {
             let value = value.clone().filter(|value| !value.is_empty());
@@ -219,9 +218,9 @@ impl Parameters {
         Ok(config)
     }
 
-    fn from_string(&self, text: &str) -> Result<(Config, Option<String>, Option<String>), Problem> {
-        let parts = [("Host", &self.host), ("Database", &self.database), ("User", &self.user)];
-        let double = parts.iter().find(|(_, value)| value.is_some()).map(|(name, _)| *name);
+    fn string(&self, text: &str) -> Result<(Config, Option<String>, Option<String>), Problem> {
+        let same = [("Host", &self.host), ("Database", &self.database), ("User", &self.user)];
+        let double = same.iter().find(|(_, value)| value.is_some()).map(|(name, _)| *name);
         if let Some(name) = double.or(self.port.map(|_| "Port")) {
             return Err(problem(
                 name,
@@ -257,12 +256,7 @@ impl Parameters {
     }
 
     /// Sets the mode of the connection; answers what is to be checked.
-    fn tls(
-        &self,
-        config: &mut Config,
-        mode: Option<&str>,
-        root: Option<PathBuf>,
-    ) -> Result<Check, Problem> {
+    fn tls(&self, config: &mut Config, mode: Option<&str>, root: Option<PathBuf>) -> Result<Check, Problem> {
         let mode = match mode {
             Some(mode) => mode,
             None if root.is_some() => "verify-full",
@@ -358,7 +352,9 @@ fn place(config: &Config) -> String {
             #[cfg(unix)]
             Host::Unix(folder) => folder.display().to_string(),
         })
-        .chain(config.get_hostaddrs().iter().filter(|_| config.get_hosts().is_empty()).map(ToString::to_string))
+        .chain(
+            config.get_hostaddrs().iter().filter(|_| config.get_hosts().is_empty()).map(ToString::to_string),
+        )
         .enumerate()
         .map(|(index, host)| {
             let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);

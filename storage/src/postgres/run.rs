@@ -113,14 +113,13 @@ impl Commit<'_> {
     }
 
     async fn apply(&self, session: &Session, index: usize, table: &Table) -> Result<(), Trouble> {
-        let stored =
-            evolve::prepare(session, self.target, &table.name, &table.schema, table.purpose)
-                .await
-                .map_err(|trouble| name_table(trouble, table))?;
+        let ready = evolve::prepare(session, self.target, &table.name, &table.schema, table.purpose)
+            .await
+            .map_err(|trouble| name_table(trouble, table))?;
         if table.stage.is_empty() {
             return Ok(());
         }
-        for statement in table.stage.statements(&table.staged(index), &stored) {
+        for statement in table.stage.statements(&table.staged(index), &ready) {
             session.batch(&statement).await.map_err(|trouble| name_table(trouble, table))?;
         }
         Ok(())
@@ -282,8 +281,7 @@ impl PostgresStorage {
         let progress = self.progress(last);
         let Self { server, session, entry, tables, run, .. } = self;
         let clear_state = last && run.full_refresh && !run.keep_state;
-        let commit =
-            Commit { target: &target, entry, tables: &*tables, progress, state, clear_state, last };
+        let commit = Commit { target: &target, entry, tables: &*tables, progress, state, clear_state, last };
         let mut attempt = 0;
         let lost = loop {
             attempt += 1;
@@ -425,12 +423,16 @@ impl PostgresStorage {
     /// The end of a run that did not succeed.
     fn fail(&mut self, status: &str, error: Option<&str>) -> Result<(), StorageError> {
         self.roll_back();
-        if self.session.client.is_closed() {
+        let old = self.session.is_lost().then(|| self.session.process.clone());
+        if old.is_some() {
             self.session = self.reconnect(Duration::ZERO)?;
         }
         let target = Arc::clone(&self.server.target);
         let Self { server, session, entry, .. } = self;
         let fail = async {
+            if let Some(old) = &old {
+                end_process(session, old).await?;
+            }
             session.batch("BEGIN").await?;
             // A later run that took the data mart has marked this one already.
             if entry.holds(session, &target).await? {
@@ -555,9 +557,7 @@ impl Storage for PostgresStorage {
 
     fn open_table(&mut self, schema: &TableSchema, mode: WriteMode) -> Result<TableId, StorageError> {
         let name = format!("{}{}", self.server.target.prefix, schema.name);
-        self.step(&format!("open table `{}`", name.escape_debug()), |this| {
-            this.add_table(schema, mode, name)
-        })
+        self.step(&format!("open table `{}`", name.escape_debug()), |this| this.add_table(schema, mode, name))
     }
 
     fn write(&mut self, table: TableId, rows: &RecordBatch) -> Result<(), StorageError> {

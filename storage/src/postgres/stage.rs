@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::connection::{Server, Session};
 use super::encode::{self, Rows};
+use super::evolve::Ready;
 use super::identifier::{quote, quote_all};
 use super::trouble::{Trouble, say};
 use super::types;
@@ -119,7 +120,12 @@ impl Stage {
     }
 
     /// Starts to copy what waits in memory; none if nothing does.
-    pub(super) fn copy(&mut self, server: &mut Server, session: &Session, target: &Staged<'_>) -> Result<Option<Copying>, Trouble> {
+    pub(super) fn copy(
+        &mut self,
+        server: &mut Server,
+        session: &Session,
+        target: &Staged<'_>,
+    ) -> Result<Option<Copying>, Trouble> {
         if self.buffer.is_empty() {
             return Ok(None);
         }
@@ -149,8 +155,8 @@ impl Stage {
     }
 
     /// The statements that bring the rows into the table, in their order.
-    /// `stored` are the types of the stream's columns there.
-    pub(super) fn statements(&self, target: &Staged<'_>, stored: &[DataType]) -> Vec<String> {
+    pub(super) fn statements(&self, target: &Staged<'_>, ready: &Ready) -> Vec<String> {
+        let stored = ready.stored.as_slice();
         let table = format!("pg_temp.{}", quote(&self.name));
         let mut statements = Vec::new();
         let upsert = target.mode != WriteMode::Append && !target.schema.primary_key.is_empty();
@@ -159,14 +165,16 @@ impl Stage {
             let all = vec![true; target.schema.fields.len()];
             statements.push(target.insert(&table, stored, &all, ""));
         } else if let [only] = self.segments.as_slice() {
-            statements.push(target.upsert(&table, stored, &only.present, ""));
+            let action = if ready.empty { String::new() } else { target.action(&only.present) };
+            statements.push(target.upsert(&table, stored, &only.present, "", &action));
         } else {
             if self.segments.len() >= INDEXED {
                 statements.push(format!("CREATE INDEX ON {table} (n)"));
             }
             statements.extend(self.segments.iter().map(|segment| {
                 let part = format!(" WHERE n >= {} AND n < {}", segment.from, segment.until);
-                target.upsert(&table, stored, &segment.present, &part)
+                let action = target.action(&segment.present);
+                target.upsert(&table, stored, &segment.present, &part, &action)
             }));
         }
         // Not `TRUNCATE`: so an index goes as well.
@@ -207,31 +215,41 @@ impl Staged<'_> {
         format!("INSERT INTO {} ({names}) SELECT {values} FROM {from}{part}", self.quoted)
     }
 
-    /// Inserts rows and updates those whose key is there. The last row of a key
-    /// wins; the order of the keys makes two loads take locks in the same order.
-    fn upsert(&self, from: &str, stored: &[DataType], present: &[bool], part: &str) -> String {
+    /// Inserts the last row of each key. The order of the keys makes two loads
+    /// take locks in the same order.
+    fn upsert(&self, from: &str, stored: &[DataType], present: &[bool], part: &str, action: &str) -> String {
         let (names, values) = self.columns(stored, present);
-        let keys = &self.schema.primary_key;
-        let key = |(index, (field, to)): (usize, (&crate::Field, &DataType))| {
+        let keys = self.schema.fields.iter().zip(stored).enumerate().filter_map(|(index, (field, to))| {
             let value = types::conversion(&format!("c{index}"), field.data_type, *to);
+            // By bytes, which is faster than by the rules of a language.
             let value = if *to == DataType::Text { format!("{value} COLLATE \"C\"") } else { value };
-            keys.contains(&field.name).then_some(value)
-        };
-        let fields = self.schema.fields.iter();
-        let distinct: Vec<_> = fields.clone().zip(stored).enumerate().filter_map(key).collect();
-        let distinct = distinct.join(", ");
-        let updates: Vec<_> = fields
+            self.schema.primary_key.contains(&field.name).then_some(value)
+        });
+        let keys = keys.collect::<Vec<_>>().join(", ");
+        format!(
+            "INSERT INTO {} ({names}) SELECT DISTINCT ON ({keys}) {values} FROM {from}{part} ORDER BY {keys}, n DESC{action}",
+            self.quoted
+        )
+    }
+
+    /// What is done with a row whose key is there: the columns that the new row
+    /// has are set. An empty table is spared the check, which was measured to
+    /// take a third of the time.
+    fn action(&self, present: &[bool]) -> String {
+        let keys = &self.schema.primary_key;
+        let updates: Vec<_> = self
+            .schema
+            .fields
+            .iter()
             .zip(present)
             .filter(|(field, present)| **present && !keys.contains(&field.name))
             .map(|(field, _)| format!("{0} = excluded.{0}", quote(&field.name)))
             .collect();
-        let action =
-            if updates.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", updates.join(", ")) };
-        format!(
-            "INSERT INTO {} ({names}) SELECT DISTINCT ON ({distinct}) {values} FROM {from}{part} ORDER BY {distinct}, n DESC ON CONFLICT ({}) DO {action}",
-            self.quoted,
-            quote_all(keys.iter().map(String::as_str))
-        )
+        let keys = quote_all(keys.iter().map(String::as_str));
+        if updates.is_empty() {
+            return format!(" ON CONFLICT ({keys}) DO NOTHING");
+        }
+        format!(" ON CONFLICT ({keys}) DO UPDATE SET {}", updates.join(", "))
     }
 }
 

@@ -9,7 +9,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio_postgres::config::SslNegotiation;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -21,13 +21,13 @@ pub(super) fn connector(target: &Target) -> Result<MakeRustlsConnect, StorageErr
     let explain = |error: Error| config_error(format!("TLS is not available: {error}"));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match &target.check {
-        Check::Full(None) => Arc::new(
-            rustls_platform_verifier::Verifier::new(Arc::clone(&provider)).map_err(|error| {
+        Check::Full(None) => {
+            Arc::new(rustls_platform_verifier::Verifier::new(Arc::clone(&provider)).map_err(|error| {
                 config_error(format!(
                     "the system's certificate authorities cannot be read ({error}); set `SslRootCert`"
                 ))
-            })?,
-        ),
+            })?)
+        }
         check => Arc::new(Verifier::new(check, Arc::clone(&provider))?),
     };
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -77,12 +77,11 @@ impl Verifier {
 
 fn read(path: &Path) -> Result<Trusted, StorageError> {
     let place = path.display();
-    let text = std::fs::read(path).map_err(|error| {
-        config_error(format!("file `{place}` of `SslRootCert` cannot be read: {error}"))
-    })?;
-    let exact = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>().map_err(|error| {
-        config_error(format!("file `{place}` of `SslRootCert` is no valid PEM: {error}"))
-    })?;
+    let text = std::fs::read(path)
+        .map_err(|error| config_error(format!("file `{place}` of `SslRootCert` cannot be read: {error}")))?;
+    let exact = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| config_error(format!("file `{place}` of `SslRootCert` is no valid PEM: {error}")))?;
     if exact.is_empty() {
         return Err(config_error(format!("file `{place}` of `SslRootCert` holds no certificate")));
     }
@@ -112,13 +111,7 @@ impl ServerCertVerifier for Verifier {
             )?;
         }
         if self.names {
-            verify_server_name(&certificate, server_name).map_err(|error| match error {
-                // Without the long list of names that would have done.
-                Error::InvalidCertificate(CertificateError::NotValidForNameContext { .. }) => {
-                    Error::InvalidCertificate(CertificateError::NotValidForName)
-                }
-                error => error,
-            })?;
+            verify_server_name(&certificate, server_name)?;
         }
         Ok(ServerCertVerified::assertion())
     }
@@ -129,12 +122,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signed,
-            &self.provider.signature_verification_algorithms,
-        )
+        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -143,12 +131,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signed,
-            &self.provider.signature_verification_algorithms,
-        )
+        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

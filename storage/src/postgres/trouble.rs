@@ -152,26 +152,24 @@ fn is_fatal(db: &DbError) -> bool {
 
 fn explain_login(db: &DbError, target: &Target) -> StorageError {
     let (place, user) = (&target.place, &target.user);
-    match db.code() {
-        &SqlState::INVALID_PASSWORD => config(
+    match *db.code() {
+        SqlState::INVALID_PASSWORD => config(
             "Password",
             format!("{place} does not take the password of user `{user}`; check `User` and `Password`"),
         ),
-        &SqlState::INVALID_AUTHORIZATION_SPECIFICATION => config(
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION => config(
             "User",
             format!(
                 "{place} does not let user `{user}` in: {}; check `User`, `SslMode` and the server's pg_hba.conf",
                 say(db)
             ),
         ),
-        &SqlState::INVALID_CATALOG_NAME => config(
-            "Database",
-            format!("{place} is not there: {}; create it, or correct `Database`", say(db)),
-        ),
-        &SqlState::INSUFFICIENT_PRIVILEGE => config(
-            "User",
-            format!("user `{user}` may not connect to {place}: {}; grant CONNECT", say(db)),
-        ),
+        SqlState::INVALID_CATALOG_NAME => {
+            config("Database", format!("{place} is not there: {}; create it, or correct `Database`", say(db)))
+        }
+        SqlState::INSUFFICIENT_PRIVILEGE => {
+            config("User", format!("user `{user}` may not connect to {place}: {}; grant CONNECT", say(db)))
+        }
         _ => failed(is_passing(db), format!("{place} refuses the connection: {}", say(db))),
     }
 }

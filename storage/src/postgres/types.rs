@@ -62,7 +62,9 @@ mod tests {
         for data_type in [DataType::Boolean, DataType::Decimal(38, 9), DataType::Json, DataType::Timestamp] {
             assert_eq!(parse(&sql(data_type)), Some(data_type));
         }
-        for foreign in ["integer", "numeric", "numeric(40,2)", "json", "character varying(10)", "numeric(3,-1)"] {
+        for foreign in
+            ["integer", "numeric", "numeric(40,2)", "json", "character varying(10)", "numeric(3,-1)"]
+        {
             assert_eq!(parse(foreign), None, "{foreign}");
         }
     }

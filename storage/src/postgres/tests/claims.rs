@@ -51,7 +51,10 @@ fn a_run_that_lost_its_claim_cannot_commit() {
     new.finish(Outcome::Succeeded, &changes(&[("t", Some("new"))]), None).unwrap();
     assert_eq!(place.query("SELECT id FROM t"), ["1"]);
     assert_eq!(place.state(), state(&[("t", "new")]));
-    assert_eq!(place.query("SELECT run_id, status FROM _ow_runs ORDER BY id"), ["r1 crashed", "r2 succeeded"]);
+    assert_eq!(
+        place.query("SELECT run_id, status FROM _ow_runs ORDER BY id"),
+        ["r1 crashed", "r2 succeeded"]
+    );
 }
 
 #[test]
@@ -133,5 +136,8 @@ fn data_marts_write_one_table_at_the_same_time() {
         }
     });
     assert_eq!(place.query("SELECT count(*) FROM t"), ["50"]);
-    assert_eq!(place.query("SELECT count(*) FROM _ow_runs WHERE status = 'succeeded' AND commits = 11"), ["4"]);
+    assert_eq!(
+        place.query("SELECT count(*) FROM _ow_runs WHERE status = 'succeeded' AND commits = 11"),
+        ["4"]
+    );
 }

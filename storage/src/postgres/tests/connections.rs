@@ -119,7 +119,12 @@ fn wrong_credentials_and_databases() {
     let Some(place) = Place::new() else { return };
     let port = place.server.port;
     let mut params = place.tcp("localhost", port);
-    assert!(Postgres.reach(params.clone(), Path::new("/")).unwrap().contains("with TLS; schema `public` is there"));
+    assert!(
+        Postgres
+            .reach(params.clone(), Path::new("/"))
+            .unwrap()
+            .contains("with TLS; schema `public` is there")
+    );
     params.insert("Password".to_owned(), "hunter2".into());
     let error = failure(&params);
     assert_eq!(
@@ -202,7 +207,9 @@ fn certificates() {
         assert!(error.to_string().contains("TLS with database"), "{error}");
     }
     std::fs::write(&other, "no certificate").unwrap();
-    assert!(tls("localhost", "require", Some(&other)).unwrap_err().to_string().contains("holds no certificate"));
+    assert!(
+        tls("localhost", "require", Some(&other)).unwrap_err().to_string().contains("holds no certificate")
+    );
     let error = tls("localhost", "require", Some(Path::new("missing.crt"))).unwrap_err();
     assert!(error.to_string().contains("file `/missing.crt` of `SslRootCert` cannot be read"), "{error}");
     // The server wants TLS, and the storage is told not to.
@@ -229,6 +236,9 @@ fn a_server_without_tls_is_told_from_one_that_is_not_there() {
     let mut params = Place::on(&server).tcp("127.0.0.1", server.port);
     params.insert("SslMode".to_owned(), "require".into());
     let error = failure(&params);
-    assert!(error.to_string().contains("offers no TLS; turn it on there, or set `SslMode` to `disable`"), "{error}");
+    assert!(
+        error.to_string().contains("offers no TLS; turn it on there, or set `SslMode` to `disable`"),
+        "{error}"
+    );
     assert_eq!(parameter(&error), Some("SslMode"));
 }

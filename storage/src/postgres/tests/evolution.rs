@@ -135,7 +135,8 @@ fn columns_that_appear_are_added_and_those_that_vanish_stay() {
     assert_eq!(place.query("SELECT col_description('t'::regclass, 3)"), ["it's in cm\u{fffd}"]);
     let mut storage = place.open();
     let fields = storage.columns("t").unwrap().unwrap();
-    let seen: Vec<_> = fields.iter().map(|field| (field.name.as_str(), field.data_type, field.nullable)).collect();
+    let seen: Vec<_> =
+        fields.iter().map(|field| (field.name.as_str(), field.data_type, field.nullable)).collect();
     assert_eq!(
         seen,
         [("id", DataType::Int64, false), ("name", DataType::Text, true), ("size", DataType::Float64, true)]
@@ -198,7 +199,10 @@ fn tables_of_others_take_rows_only_where_they_surely_fit() {
         place.load_as(&refresh("r"), &named("fits", 1), WriteMode::Merge, &[]),
     ] {
         let error = result.unwrap_err();
-        assert!(error.to_string().contains("was not created by ow-host, and its rows are not replaced"), "{error}");
+        assert!(
+            error.to_string().contains("was not created by ow-host, and its rows are not replaced"),
+            "{error}"
+        );
     }
     assert_eq!(place.query("SELECT count(*) FROM fits"), ["2"]);
 }
@@ -234,7 +238,12 @@ fn a_column_that_a_view_shows_is_not_widened() {
     let wide = stream("t", &[("id", DataType::Text), ("name", DataType::Text)], 1);
     let error = place.load(&wide, WriteMode::Merge, &[]).unwrap_err();
     assert!(matches!(error, StorageError::Refused { .. }));
-    assert!(error.to_string().starts_with("table `t` cannot be changed: cannot alter type of a column used by a view"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("table `t` cannot be changed: cannot alter type of a column used by a view"),
+        "{error}"
+    );
     assert!(error.to_string().contains("view v"), "{error}");
 }
 
@@ -250,7 +259,10 @@ fn a_table_that_the_user_changed_is_seen() {
     assert_eq!(place.query("SELECT id, name FROM t ORDER BY id"), ["2 null", "3 c"]);
     place.execute("ALTER TABLE t ALTER COLUMN name TYPE varchar(5)");
     let error = place.load(&people(1), WriteMode::Merge, &[]).unwrap_err();
-    assert!(error.to_string().contains("is character varying(5) by now, which ow-host does not write"), "{error}");
+    assert!(
+        error.to_string().contains("is character varying(5) by now, which ow-host does not write"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -272,7 +284,8 @@ fn any_name_is_quoted() {
     let Some(place) = Place::new() else { return };
     let mut params = place.with("Schema", "sch \"ema'; DROP SCHEMA public; --");
     params.insert("TablePrefix".to_owned(), "pre \"fix ".into());
-    let names = ["select", "a\"b", "🎉", "order by 1; --", "Gruppe ä", "n", "'x'", "c0", "$1", " ", "\\", "%s"];
+    let names =
+        ["select", "a\"b", "🎉", "order by 1; --", "Gruppe ä", "n", "'x'", "c0", "$1", " ", "\\", "%s"];
     let fields: Vec<_> = names.iter().map(|name| (*name, DataType::Text)).collect();
     for (name, keys) in [("table", 1), ("x\"; DROP TABLE t; --", 2), ("表", 9), ("a.b", 1), ("_stage", 3)] {
         let mut schema = stream(name, &fields, keys);
@@ -305,7 +318,8 @@ fn names_that_postgres_cannot_hold_are_refused() {
         assert!(error.to_string().contains("change `TablePrefix`"), "{error}");
     }
     for name in ["xmin", "ctid", "a\0b", &"y".repeat(64)] {
-        let error = place.load(&stream("t", &[(name, DataType::Text)], 0), WriteMode::Append, &[]).unwrap_err();
+        let error =
+            place.load(&stream("t", &[(name, DataType::Text)], 0), WriteMode::Append, &[]).unwrap_err();
         assert!(matches!(error, StorageError::Refused { .. }), "{name}");
         assert!(error.to_string().contains("rename the field"), "{error}");
     }

@@ -78,7 +78,10 @@ fn rows_that_replace_a_table_are_missed_when_their_session_is_lost() {
     put(&mut storage, &other, WriteMode::Append, &rows(&[(3, None)]));
     proxy.lose_answer();
     let error = storage.commit(&changes(&[("u", Some("1"))])).unwrap_err();
-    assert!(error.to_string().contains("the rows that were to replace table `t` went with the connection"), "{error}");
+    assert!(
+        error.to_string().contains("the rows that were to replace table `t` went with the connection"),
+        "{error}"
+    );
     storage.finish(Outcome::Failed, &none(), Some(&error.to_string())).unwrap();
     // What was committed is committed, together with its state.
     assert_eq!(place.query(ROWS), ["1"]);
@@ -134,12 +137,20 @@ fn a_server_that_crashes_in_mid_run() {
 #[test]
 fn a_user_without_privileges() {
     let Some(place) = Place::new() else { return };
-    place.execute("CREATE ROLE reader_only LOGIN; CREATE SCHEMA kept; GRANT USAGE ON SCHEMA kept TO reader_only");
+    place.execute(
+        "CREATE ROLE reader_only LOGIN; CREATE SCHEMA kept; GRANT USAGE ON SCHEMA kept TO reader_only",
+    );
     let mut params = place.with("User", "reader_only");
     params.insert("Schema".to_owned(), "kept".into());
     let error = open(&params, &run("r")).err().unwrap();
-    assert!(matches!(&error, StorageError::Config { parameter: Some(name), .. } if name == "User"), "{error}");
-    assert!(error.to_string().contains("user `reader_only` lacks a privilege: permission denied for schema kept"), "{error}");
+    assert!(
+        matches!(&error, StorageError::Config { parameter: Some(name), .. } if name == "User"),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("user `reader_only` lacks a privilege: permission denied for schema kept"),
+        "{error}"
+    );
     let error = Postgres.reach(params.clone(), Path::new("/")).unwrap_err();
     assert!(error.to_string().contains("may not create tables in schema `kept`"), "{error}");
     params.insert("Schema".to_owned(), "new".into());
@@ -166,7 +177,10 @@ fn a_user_who_may_only_read() {
     let read_only = "SET default_transaction_read_only = on";
     place.execute(&format!("ALTER DATABASE {} {read_only}", place.database));
     let error = open(&place.params, &run("r")).err().unwrap();
-    assert!(matches!(&error, StorageError::Config { parameter: Some(name), .. } if name == "Host"), "{error}");
+    assert!(
+        matches!(&error, StorageError::Config { parameter: Some(name), .. } if name == "Host"),
+        "{error}"
+    );
     assert!(error.to_string().contains("is read-only"), "{error}");
     let error = Postgres.reach(place.params.clone(), Path::new("/")).unwrap_err();
     assert!(error.to_string().contains("is read-only; set `Host` to the primary"), "{error}");
@@ -201,7 +215,9 @@ fn a_constraint_of_the_user() {
     let error = place.load(&people(1), WriteMode::Merge, &[rows(&[(1, Some("long"))])]).unwrap_err();
     assert!(matches!(error, StorageError::Refused { .. }));
     assert!(
-        error.to_string().starts_with("rows of table `t` do not fit it: new row for relation \"t\" violates check constraint \"short\""),
+        error.to_string().starts_with(
+            "rows of table `t` do not fit it: new row for relation \"t\" violates check constraint \"short\""
+        ),
         "{error}"
     );
 }

@@ -7,6 +7,7 @@ mod failures;
 mod modes;
 mod proxy;
 mod server;
+mod speed;
 mod values;
 
 use std::collections::BTreeMap;

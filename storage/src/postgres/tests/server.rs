@@ -50,9 +50,9 @@ fn programs() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     versions.reverse();
     versions.extend(std::env::split_paths(&path));
-    versions.into_iter().find(|folder| {
-        ["initdb", "postgres", "psql"].iter().all(|name| folder.join(name).is_file())
-    })
+    versions
+        .into_iter()
+        .find(|folder| ["initdb", "postgres", "psql"].iter().all(|name| folder.join(name).is_file()))
 }
 
 /// Says that a test was skipped; fails where it must not be.

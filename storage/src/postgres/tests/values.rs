@@ -74,7 +74,8 @@ fn decimals() {
         let unit = 10_i128.pow(u32::try_from(scale).unwrap());
         let column = [1, -7, unit, 12_345_678_901_234, 10 * unit + 1, 99_999_999];
         let data_type = DataType::Decimal(30, u8::try_from(scale).unwrap());
-        let read = written_as(&place, data_type, values(column.to_vec(), 30, scale), "c * 10 ^ scale(c)::numeric");
+        let read =
+            written_as(&place, data_type, values(column.to_vec(), 30, scale), "c * 10 ^ scale(c)::numeric");
         let read: Vec<i128> =
             read.unwrap().iter().map(|text| text.split('.').next().unwrap().parse().unwrap()).collect();
         assert_eq!(read, column, "scale {scale}");
