@@ -23,13 +23,14 @@ fn names_and_aliases_are_known() {
         assert_eq!(canonical_name(name).unwrap(), expected);
     }
     let message = |name| canonical_name(name).unwrap_err().to_string();
+    let known = names().collect::<Vec<_>>().join(", ");
     assert_eq!(
         message("sqlit"),
-        "there is no storage `sqlit`; did you mean `Sqlite`? (there are Sqlite, Discard)"
+        format!("there is no storage `sqlit`; did you mean `Sqlite`? (there are {known})")
     );
     assert_eq!(
         message("GoogelBigQuery"),
-        "there is no storage `GoogelBigQuery`; did you mean `GoogleBigQuery`? (there are Sqlite, Discard)"
+        format!("there is no storage `GoogelBigQuery`; did you mean `GoogleBigQuery`? (there are {known})")
     );
     for name in ["SNOWFLAKE", "AWS_REDSHIFT", "DATABRICKS"] {
         assert!(message(name).contains("yet"), "{name}");
