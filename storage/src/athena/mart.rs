@@ -131,6 +131,7 @@ impl Mart {
         self.settle().await?;
         if crashed {
             self.find_stages().await?;
+            self.service.abort_uploads(&self.staged()).await?;
         }
         self.clear(|fence, own| fence != own).await?;
         self.log.trim().await

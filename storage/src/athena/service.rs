@@ -248,21 +248,9 @@ impl Service {
         Ok(())
     }
 
-    /// Deletes everything below a prefix, a page at a time.
-    pub(super) async fn sweep(&self, prefix: &str) -> Result<(), StorageError> {
-        loop {
-            let (keys, more) = self.list(prefix, None).await?;
-            self.delete(&keys).await?;
-            if !more {
-                break;
-            }
-        }
-        self.abort_uploads(prefix).await
-    }
-
     /// Ends uploads in parts that a run which died left open; their parts cost
     /// money and are in no listing.
-    async fn abort_uploads(&self, prefix: &str) -> Result<(), StorageError> {
+    pub(super) async fn abort_uploads(&self, prefix: &str) -> Result<(), StorageError> {
         let bucket = &self.place.bucket;
         let answer = self.s3.list_multipart_uploads().bucket(bucket).prefix(prefix).send().await;
         // Not every account may list them; the bucket's life-cycle rule is the other way.
