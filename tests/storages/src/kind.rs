@@ -87,8 +87,21 @@ impl Kind {
     /// every value of both. What does not widen is refused, naming the column.
     #[must_use]
     pub fn widens(self, from: DataType, to: DataType) -> bool {
-        let _ = (from, to);
-        true
+        use DataType::{Date, Decimal, Int64, Json, Text, Timestamp};
+        let is_wide_already = matches!((from, to), (Text, _) | (Timestamp, Date));
+        match self {
+            // It changes numbers in place, and nothing else.
+            Self::BigQuery => {
+                let is_number = |data_type| matches!(data_type, Int64 | Decimal(..));
+                is_wide_already || is_number(from) && is_number(to)
+            }
+            // Iceberg has more digits for a decimal, and nothing else.
+            Self::Athena => {
+                let more_digits = matches!((from, to), (Decimal(p, s), Decimal(q, t)) if p <= q && s == t);
+                is_wide_already || more_digits || (from, to) == (Json, Text)
+            }
+            Self::Sqlite | Self::Parquet | Self::Csv | Self::JsonLines | Self::Postgres => true,
+        }
     }
 
     /// The type that a column of this type is told to have by

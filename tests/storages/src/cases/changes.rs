@@ -76,6 +76,14 @@ fn widenings() -> Vec<Widening> {
             ["-12.5", "0.0001"],
         ),
         widening(
+            Decimal(10, 2),
+            Value::from(-1250),
+            Decimal(20, 2),
+            Value::from(10_i128.pow(20) - 1),
+            Decimal(20, 2),
+            ["-12.5", "999999999999999999.99"],
+        ),
+        widening(
             Decimal(10, 4),
             Value::from(12_500),
             Decimal(12, 2),

@@ -9,6 +9,7 @@ use crate::Place;
 use crate::fake::wait_until;
 use crate::known::{self, Load};
 use crate::proxy::{Cut, Proxy};
+use crate::server::is_set;
 use crate::writer::{Writer, check, recover};
 
 /// Small, for cases that load once for each request.
@@ -17,6 +18,9 @@ const SMALL: Load = Load { rows: 6, batches: 2 };
 const LARGE: Load = Load { rows: 4_000, batches: 4 };
 /// How many moments of a load are tried.
 const MOMENTS: u32 = 16;
+/// How many steps of a load are tried where each costs two runs and more; all of
+/// them with `OW_TEST_EVERY_STEP=1`.
+const STOPS: usize = 24;
 /// Seconds that a request is held at the most.
 const HOLD: u32 = 60;
 
@@ -56,6 +60,14 @@ pub fn killed_at_any_moment(place: &Place) {
     }
 }
 
+/// Steps that are spread over a load, the first and the last among them.
+fn stops(steps: usize) -> Vec<usize> {
+    if is_set("OW_TEST_EVERY_STEP") || steps <= STOPS {
+        return (0..steps).collect();
+    }
+    (0..STOPS).map(|stop| stop * (steps - 1) / (STOPS - 1)).collect()
+}
+
 /// The requests of an undisturbed load, by their operation.
 fn requests(place: &Place) -> Vec<String> {
     let control = place.control();
@@ -72,7 +84,9 @@ fn requests(place: &Place) -> Vec<String> {
 pub fn killed_at_each_request(place: &Place) {
     let place = place.with_a_server_of_its_own().in_a_hurry();
     let control = place.control();
-    for (number, operation) in requests(&place).into_iter().enumerate() {
+    let requests = requests(&place);
+    for number in stops(requests.len()) {
+        let operation = &requests[number];
         let place = place.another().in_a_hurry();
         control.arm(&json!({ "skip": number, "drop": "response", "hold": HOLD }));
         let mut writer = Writer::start(&place, SMALL, 1, None);
@@ -80,6 +94,7 @@ pub fn killed_at_each_request(place: &Place) {
         writer.kill();
         control.disarm();
         control.release();
+        assert!(wait_until(|| control.held() == 0));
         recover(&place, SMALL, &format!("killed at request {number}, {operation}"));
     }
 }
@@ -98,7 +113,9 @@ pub fn each_request_is_refused_once(place: &Place) {
 fn each_request_meets(place: &Place, fault: &Value, what: &str) {
     let place = place.with_a_server_of_its_own().in_a_hurry();
     let control = place.control();
-    for (number, operation) in requests(&place).into_iter().enumerate() {
+    let requests = requests(&place);
+    for number in stops(requests.len()) {
+        let operation = &requests[number];
         let place = place.another().in_a_hurry();
         let mut rule = fault.clone();
         rule["skip"] = json!(number);
@@ -141,7 +158,7 @@ fn each_message_meets(place: &Place, cuts: &[Cut], meet: impl Fn(&Proxy, &mut Wr
         proxy.messages()
     };
     assert!(count > 10);
-    for number in 0..count {
+    for number in stops(count) {
         for cut in cuts {
             let place = place.another();
             let proxy = Proxy::start(&server, Some((number, *cut)));

@@ -77,6 +77,9 @@ macro_rules! cases {
 }
 
 cases! { sqlite: conformance::Kind::Sqlite; crashes::killed_at_any_moment }
+cases! { local_files_parquet: conformance::Kind::Parquet; crashes::killed_at_any_moment }
+cases! { local_files_csv: conformance::Kind::Csv; }
+cases! { local_files_json_lines: conformance::Kind::JsonLines; }
 cases! { postgres: conformance::Kind::Postgres; crashes::cut_at_each_message, crashes::killed_at_each_message }
 cases! { bigquery: conformance::Kind::BigQuery;
     crashes::each_answer_is_lost_once, crashes::each_request_is_refused_once, crashes::killed_at_each_request
