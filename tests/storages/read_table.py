@@ -19,6 +19,7 @@ zeros at its end; text itself; bytes in hexadecimal; 2024-01-01;
 """
 
 import base64
+import csv
 import datetime
 import decimal
 import functools
@@ -206,7 +207,14 @@ class Parquet(Files):
 
 class Csv(Files):
     def read_files(self, files, asked):
-        reader = "read_csv($files, all_varchar = true, header = true, allow_quoted_nulls = false, max_line_size = 50000000)"
+        # Nothing is left to DuckDB's guesses but the end of lines.
+        with open(files[0], encoding="utf-8", newline="") as file:
+            names = next(csv.reader(file))
+        columns = ", ".join(f"{quoted(name, chr(39))}: 'VARCHAR'" for name in names)
+        reader = (
+            "read_csv($files, auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"', "
+            f"allow_quoted_nulls = false, max_line_size = 50000000, columns = {{{columns}}})"
+        )
         there, rows = self.with_duckdb(reader, files, asked)
         return result(there, asked, ([from_text(v, t) for v, (_, t) in zip(row, asked)] for row in rows))
 

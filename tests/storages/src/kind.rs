@@ -83,6 +83,12 @@ impl Kind {
         self != Self::JsonLines
     }
 
+    /// Whether a table without rows shows its columns.
+    #[must_use]
+    pub fn shows_columns_without_rows(self) -> bool {
+        self != Self::JsonLines
+    }
+
     /// Whether a column of one type becomes one of another type that holds
     /// every value of both. What does not widen is refused, naming the column.
     #[must_use]
