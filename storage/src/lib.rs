@@ -10,10 +10,16 @@ use std::time::Duration;
 
 use arrow_array::RecordBatch;
 
+#[cfg(feature = "bigquery")]
+mod bigquery;
+#[cfg(feature = "athena")]
+pub mod athena;
 pub mod contract;
 pub mod discard;
 mod driver;
 pub mod error;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "local-files")]
 pub mod local_files;
 pub mod registry;

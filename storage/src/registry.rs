@@ -12,6 +12,12 @@ use super::{RunInfo, Storage, StorageError};
 /// The storages of this build.
 const DRIVERS: &[&dyn Driver] = &[
     &super::sqlite::Sqlite,
+    #[cfg(feature = "postgres")]
+    &super::postgres::Postgres,
+    #[cfg(feature = "bigquery")]
+    &super::bigquery::BigQuery,
+    #[cfg(feature = "athena")]
+    &super::athena::Athena,
     #[cfg(feature = "local-files")]
     &super::local_files::LocalFiles,
     &super::discard::DiscardDriver,
@@ -28,8 +34,11 @@ struct Absent {
 const ABSENT: &[Absent] = &[
     #[cfg(not(feature = "local-files"))]
     Absent { name: "LocalFiles", alias: "LOCAL_FILES", feature: Some("local-files") },
+    #[cfg(not(feature = "postgres"))]
     Absent { name: "Postgres", alias: "POSTGRES", feature: Some("postgres") },
+    #[cfg(not(feature = "bigquery"))]
     Absent { name: "GoogleBigQuery", alias: "GOOGLE_BIGQUERY", feature: Some("bigquery") },
+    #[cfg(not(feature = "athena"))]
     Absent { name: "AwsAthena", alias: "AWS_ATHENA", feature: Some("athena") },
     Absent { name: "Snowflake", alias: "SNOWFLAKE", feature: None },
     Absent { name: "AwsRedshift", alias: "AWS_REDSHIFT", feature: None },
