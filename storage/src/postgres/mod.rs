@@ -185,7 +185,8 @@ async fn look(session: &Session, target: &Target) -> Result<String, Trouble> {
             "SELECT current_setting('server_version'), pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool,
              has_database_privilege(current_database(), 'TEMPORARY'),
              has_database_privilege(current_database(), 'CREATE'), n.oid IS NOT NULL,
-             COALESCE(has_schema_privilege(n.oid, 'USAGE') AND has_schema_privilege(n.oid, 'CREATE'), false),
+             COALESCE(has_schema_privilege(n.oid, 'USAGE') AND (has_schema_privilege(n.oid, 'CREATE')
+             OR EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = '_ow_claims')), false),
              COALESCE((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)
              FROM (SELECT 1) AS one LEFT JOIN pg_namespace n ON n.nspname = $1",
             &[(&target.schema, Type::TEXT)],

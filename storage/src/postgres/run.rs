@@ -229,7 +229,7 @@ impl PostgresStorage {
             if batch.num_rows() == 0 {
                 return Rows::new(&table.name, &table.schema, table.stage.rows, batch).map(|_| ());
             }
-            row = table.stage.take(&table.name, &table.schema, batch, row)?;
+            row = table.stage.take(&table.name, &table.schema, table.mode, batch, row)?;
             if table.stage.bytes() >= CHUNK {
                 self.copy(index)?;
             }
