@@ -324,14 +324,18 @@ impl PostgresStorage {
             })
         })?;
         let Self { server, session, entry, run, .. } = self;
+        let before = number(self.commits);
         let made = server.wait(async {
             end_process(session, &old).await?;
-            claim::take(session, &target, &run.data_mart_id).await?;
-            let commits = entry.commits(session, &target).await?;
-            entry.check(session, &target).await?;
-            Ok(commits)
+            let made = entry.commits(session, &target).await? > before;
+            if !(made && last) {
+                // More is to come, or at least the end of the run.
+                claim::take(session, &target, &run.data_mart_id).await?;
+                entry.check(session, &target).await?;
+            }
+            Ok(made)
         })?;
-        if made <= number(self.commits) {
+        if !made {
             return Err(why);
         }
         // What was staged is gone with the session. Of the tables of this commit
@@ -481,10 +485,10 @@ impl PostgresStorage {
     }
 
     fn add_table(&mut self, schema: &TableSchema, mode: WriteMode, name: String) -> Result<TableId, Trouble> {
+        identifier::check(&name, schema)?;
         if let Some(id) = self.find(schema, mode, &name)? {
             return Ok(id);
         }
-        identifier::check(&name, schema)?;
         if mode == WriteMode::Merge && schema.primary_key.is_empty() {
             return Err(Trouble::refused(format!(
                 "table `{name}` cannot be merged into without a primary key; declare one, or use `append` or `replace`"
