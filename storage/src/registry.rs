@@ -66,9 +66,43 @@ fn find(name: &str) -> Result<&'static dyn Driver, StorageError> {
     Err(StorageError::Config { message, parameter: None })
 }
 
+/// A storage as it is listed.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Listed {
+    /// What stands in `storage.name`.
+    pub name: &'static str,
+    /// How OWOX's backend writes it, which is taken too.
+    pub alias: &'static str,
+    /// What it is.
+    pub description: String,
+    /// The JSON Schema of its parameters.
+    pub parameters: Value,
+}
+
+/// The storages that this build writes to.
+pub fn list() -> Vec<Listed> {
+    let listed = |driver: &&dyn Driver| {
+        let parameters = schema(*driver);
+        let description = parameters.get("description").and_then(Value::as_str).unwrap_or_default();
+        Listed { name: driver.name(), alias: driver.alias(), description: description.to_owned(), parameters }
+    };
+    DRIVERS.iter().map(listed).collect()
+}
+
 /// The JSON Schema of a storage's parameters.
 pub fn parameters_schema(name: &str) -> Result<Value, StorageError> {
-    Ok(find(name)?.schema())
+    Ok(schema(find(name)?))
+}
+
+/// The schema of a storage's parameters under the storage's name, whatever the
+/// type is called in the code.
+fn schema(driver: &dyn Driver) -> Value {
+    let mut schema = driver.schema();
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert("title".to_owned(), driver.name().into());
+    }
+    schema
 }
 
 /// What is wrong with a storage's parameters, everything at once.

@@ -495,7 +495,16 @@ impl PostgresStorage {
             )));
         }
         let replaces = mode == WriteMode::Replace || self.run.full_refresh;
-        let purpose = if replaces { Purpose::Replace } else { Purpose::Add };
+        self.add(schema, mode, name, if replaces { Purpose::Replace } else { Purpose::Add })
+    }
+
+    fn add(
+        &mut self,
+        schema: &TableSchema,
+        mode: WriteMode,
+        name: String,
+        purpose: Purpose,
+    ) -> Result<TableId, Trouble> {
         // Problems of the table are told now, not at the first commit.
         self.arrive()?;
         let target = Arc::clone(&self.server.target);
@@ -562,6 +571,16 @@ impl Storage for PostgresStorage {
     fn open_table(&mut self, schema: &TableSchema, mode: WriteMode) -> Result<TableId, StorageError> {
         let name = format!("{}{}", self.server.target.prefix, schema.name);
         self.step(&format!("open table `{}`", name.escape_debug()), |this| this.add_table(schema, mode, name))
+    }
+
+    fn open_quarantine(&mut self, schema: &TableSchema) -> Result<TableId, StorageError> {
+        let name = schema.name.clone();
+        self.step(&format!("open table `{name}`"), |this| {
+            match this.find(schema, WriteMode::Append, &name)? {
+                Some(id) => Ok(id),
+                None => this.add(schema, WriteMode::Append, name, Purpose::Add),
+            }
+        })
     }
 
     fn write(&mut self, table: TableId, rows: &RecordBatch) -> Result<(), StorageError> {

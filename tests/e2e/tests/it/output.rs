@@ -1,13 +1,14 @@
 //! What people and programs read.
 
 use e2e::Lab;
+use e2e::lab::configuration;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 #[test]
 fn help_of_every_command() {
     let lab = Lab::new();
-    let commands: [&[&str]; 14] = [
+    let commands: [&[&str]; 16] = [
         &[],
         &["run"],
         &["inspect"],
@@ -18,6 +19,8 @@ fn help_of_every_command() {
         &["state", "show"],
         &["state", "reset"],
         &["schema"],
+        &["schema", "storage"],
+        &["storages"],
         &["cache"],
         &["cache", "clear"],
         &["limits"],
@@ -161,7 +164,7 @@ fn nothing_a_guest_says_reaches_the_terminal_as_an_escape() {
 
 /// A document without what differs from run to run.
 fn shape(lab: &Lab, mut document: Value) -> String {
-    for key in ["peak_memory", "cpu_ms", "wall_ms"] {
+    for key in ["peak_memory", "cpu_ms", "storage_wait_ms", "wall_ms"] {
         if let Some(number) = document.get_mut(key) {
             assert!(number.is_u64(), "{key}: {number}");
             *number = json!("[NUMBER]");
@@ -222,6 +225,7 @@ fn events_are_json_lines() {
       "run_type": "INCREMENTAL",
       "status": "succeeded",
       "storage": "Sqlite (out.db)",
+      "storage_wait_ms": "[NUMBER]",
       "streams": [
         {
           "bytes": "[NUMBER]",
@@ -345,12 +349,17 @@ fn inspect_tells_what_a_connector_asks_for() {
 fn check_and_discover() {
     let lab = Lab::new();
     lab.configure(&json!({ "Behaviour": "nothing" }));
-    assert_snapshot!(lab.ow_host(&["check", "guest.wasm", "--config", "cfg.json"]).text(), @r"
+    let check = || lab.ow_host(&["check", "guest.wasm", "--config", "cfg.json"]);
+    assert_snapshot!(check().text(), @r"
     exit 0
     --- stdout
     the source can be reached
+    the storage Sqlite can be reached: out.db will be created
     --- stderr
     ");
+    let json = ["check", "guest.wasm", "--config", "cfg.json", "--output", "json"];
+    assert_snapshot!(lab.ow_host(&json).stdout, @"");
+    assert!(!lab.path("out.db").exists());
     assert_snapshot!(lab.ow_host(&["discover", "guest.wasm", "--config", "cfg.json"]).text(), @r"
     exit 0
     --- stdout
@@ -378,6 +387,44 @@ fn check_and_discover() {
     --- stderr
     error: rows and state cannot be written outside a run
     ");
+}
+
+#[test]
+fn check_reaches_the_storage_too() {
+    let lab = Lab::new();
+    let check = |source: Value, storage: Value| {
+        let mut config = configuration(&source);
+        config["storage"] = storage;
+        lab.write("cfg.json", config.to_string());
+        lab.ow_host(&["check", "guest.wasm", "--config", "cfg.json"]).text()
+    };
+    let missing = || json!({ "name": "Sqlite", "config": { "Path": "missing/out.db" } });
+    let fails = json!({ "Behaviour": "fail", "Kind": "auth", "Message": "wrong password" });
+    assert_snapshot!(check(json!({ "Behaviour": "nothing" }), missing()), @"");
+    assert_snapshot!(check(json!({ "Behaviour": "nothing", "Check": fails }), missing()), @"");
+    assert_snapshot!(check(json!({ "Behaviour": "nothing" }), json!({ "name": "Sqlite", "config": { "Path": "a", "TablePrefix": 5, "X": 1 } })), @"");
+    lab.write("no.db", "this is no database at all, but a text of some length");
+    assert_snapshot!(check(json!({ "Behaviour": "nothing" }), json!({ "name": "Sqlite", "config": { "Path": "no.db" } })), @"");
+    assert_snapshot!(check(json!({ "Behaviour": "nothing" }), json!({ "name": "Discard" })), @"");
+}
+
+#[test]
+fn storages_are_listed_with_their_parameters() {
+    let lab = Lab::new();
+    let text = lab.ow_host(&["storages"]).success().stdout;
+    let sqlite: Vec<_> = text.lines().skip_while(|line| !line.starts_with("Sqlite: ")).take(3).collect();
+    assert_snapshot!(sqlite.join("\n"), @"");
+    let json: Value =
+        serde_json::from_str(&lab.ow_host(&["storages", "--output", "json"]).success().stdout).unwrap();
+    for storage in json.as_array().unwrap() {
+        let name = storage["name"].as_str().unwrap();
+        assert!(text.lines().any(|line| line.starts_with(&format!("{name}: "))), "{name}");
+        for name in [name, storage["alias"].as_str().unwrap()] {
+            let schema = lab.ow_host(&["schema", "storage", name]).success().stdout;
+            assert_eq!(serde_json::from_str::<Value>(&schema).unwrap(), storage["parameters"], "{name}");
+        }
+    }
+    assert_snapshot!(lab.ow_host(&["schema", "storage", "sqlit"]).text(), @"");
 }
 
 #[test]
