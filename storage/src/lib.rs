@@ -10,18 +10,18 @@ use std::time::Duration;
 
 use arrow_array::RecordBatch;
 
-#[cfg(feature = "bigquery")]
-mod bigquery;
 #[cfg(feature = "athena")]
 pub mod athena;
+#[cfg(feature = "bigquery")]
+mod bigquery;
 pub mod contract;
 pub mod discard;
 mod driver;
 pub mod error;
-#[cfg(feature = "postgres")]
-mod postgres;
 #[cfg(feature = "local-files")]
 pub mod local_files;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub mod registry;
 pub mod schema;
 pub mod sqlite;

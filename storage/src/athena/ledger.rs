@@ -54,7 +54,8 @@ pub(super) async fn record_state(
 ) -> Result<(), StorageError> {
     let mut bytes = Vec::new();
     for (key, value) in state {
-        let line = json!({ "data_mart_id": id, "key": key, "value": value, "run_id": run_id, "updated_at": now() });
+        let line =
+            json!({ "data_mart_id": id, "key": key, "value": value, "run_id": run_id, "updated_at": now() });
         bytes.extend(to_json(&line)?);
         bytes.push(b'\n');
     }

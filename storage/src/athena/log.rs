@@ -197,7 +197,10 @@ impl Log {
             }
         }
         Err(StorageError::Busy {
-            message: format!("data mart `{}` is written by runs that come and go; try again", self.data_mart_id),
+            message: format!(
+                "data mart `{}` is written by runs that come and go; try again",
+                self.data_mart_id
+            ),
         })
     }
 

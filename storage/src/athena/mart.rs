@@ -12,8 +12,8 @@ use super::lease::Lease;
 use super::log::{Append, Entry, History, Log, Next, Part, Unit, What};
 use super::query::{Ended, token};
 use super::service::{Condition, Service, failed, to_json};
-use super::trouble::fault;
 use super::table::{self, Catalog, Column, Landed, Standing, Step};
+use super::trouble::fault;
 use super::{ledger, sql};
 use crate::{RunInfo, StorageError, WriteMode};
 
@@ -143,12 +143,16 @@ impl Mart {
         let mut token = None;
         loop {
             let request = self.service.athena.list_table_metadata().catalog_name("AwsDataCatalog");
-            let request = request.database_name(&self.service.place.database).expression(format!("{start}.*"));
-            let answer = request.set_next_token(token).send().await.map_err(|error| {
-                self.service.explain(fault(error), "list the tables of the database")
-            })?;
+            let request =
+                request.database_name(&self.service.place.database).expression(format!("{start}.*"));
+            let answer = request
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| self.service.explain(fault(error), "list the tables of the database"))?;
             let found = answer.table_metadata_list.unwrap_or_default();
-            self.stages.extend(found.into_iter().map(|table| table.name).filter(|name| name.starts_with(&start)));
+            self.stages
+                .extend(found.into_iter().map(|table| table.name).filter(|name| name.starts_with(&start)));
             token = answer.next_token;
             if token.is_none() {
                 return Ok(());
@@ -465,7 +469,8 @@ impl Mart {
     /// Builds a table anew at another place: for columns that cannot be changed.
     async fn rebuild(&self, intent: u64, location: &str, group: &Group) -> Result<Applied, StorageError> {
         let (service, batch) = (&self.service, &group.part.batch);
-        let (database, step) = (&service.place.database, format!("{}/{intent}/{}", tag(&self.id), batch.table));
+        let (database, step) =
+            (&service.place.database, format!("{}/{intent}/{}", tag(&self.id), batch.table));
         let stands = || async {
             let standing = Standing::load(service, &batch.table).await?;
             Ok::<_, StorageError>(standing.map(|standing| standing.location))

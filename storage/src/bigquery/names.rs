@@ -109,7 +109,10 @@ fn bad_column(name: &str) -> Option<String> {
         return Some("is empty, or starts or ends with a space".to_owned());
     }
     if let Some(c) = name.chars().find(|c| !(c.is_alphanumeric() || *c == '_' || FLEXIBLE.contains(*c))) {
-        return Some(format!("has the character `{}`, which BigQuery's columns do not take", c.escape_debug()));
+        return Some(format!(
+            "has the character `{}`, which BigQuery's columns do not take",
+            c.escape_debug()
+        ));
     }
     if name.chars().count() > MAX_COLUMN {
         return Some(format!("has more than {MAX_COLUMN} characters"));

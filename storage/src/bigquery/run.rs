@@ -294,8 +294,13 @@ impl BigQueryStorage {
         change(&mut state, &now);
         let progress = self.progress(|table| !table.replaces);
         let ledger = Arc::clone(&self.ledger);
-        let commit =
-            Commit { statements, state: &state, progress: &progress, pending: &Pending::default(), ends: false };
+        let commit = Commit {
+            statements,
+            state: &state,
+            progress: &progress,
+            pending: &Pending::default(),
+            ends: false,
+        };
         self.engine.wait(ledger.commit(commit))?;
         self.state = state;
         self.committed(|table| !table.replaces);
@@ -407,8 +412,7 @@ impl BigQueryStorage {
         let progress = self.progress(|_| true);
         let ledger = Arc::clone(&self.ledger);
         let pending = ledger.promise(swaps);
-        let commit =
-            Commit { statements, state: &state, progress: &progress, pending: &pending, ends: true };
+        let commit = Commit { statements, state: &state, progress: &progress, pending: &pending, ends: true };
         self.engine.wait(ledger.commit(commit))?;
         Ok(pending)
     }
@@ -426,7 +430,8 @@ impl BigQueryStorage {
         let Some(table) = tables.get_mut(number) else { return Err(no_table()) };
         let stage = engine.wait(table.stage.ensure(&warehouse, &ledger.token, flights))?;
         let standing = engine.wait(evolve::load(&warehouse, &table.name))?;
-        let anew = standing.as_ref().filter(|standing| standing.is_ours() && !standing.is_like(&table.schema));
+        let anew =
+            standing.as_ref().filter(|standing| standing.is_ours() && !standing.is_like(&table.schema));
         if let Some(standing) = anew {
             let swap = recreate(table, &warehouse, &stage, standing);
             let (name, staged) = (warehouse.sql(&table.name), warehouse.sql(&stage));

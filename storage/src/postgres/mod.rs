@@ -22,11 +22,12 @@
 //! 1. Connect again, for up to 90 seconds, as the server may be restarting.
 //! 2. End the old session's server process, known by its number and its start:
 //!    if `COMMIT` never arrived, its transaction would stay open.
-//! 3. Take the advisory lock again.
-//! 4. Read the run's number of commits in `_ow_runs`, `FOR UPDATE`. The
+//! 3. Read the run's number of commits in `_ow_runs`, `FOR UPDATE`. The
 //!    transaction in question changed that row, so this waits until it is over.
-//! 5. If the number is the new one, the commit was made and the run goes on; if
-//!    it is the old one, it was not, and the run fails, to be run again.
+//! 4. Take the advisory lock again, and check the number in `_ow_claims`.
+//! 5. If the number of commits is the new one, the commit was made and the run
+//!    goes on; if it is the old one, it was not, and the run fails, to be run
+//!    again.
 //!
 //! Where step 1 fails, so does the run; the next one starts from the state that
 //! stands, which belongs to the rows that stand.
@@ -185,7 +186,8 @@ async fn look(session: &Session, target: &Target) -> Result<String, Trouble> {
             "SELECT current_setting('server_version'), pg_is_in_recovery() OR current_setting('default_transaction_read_only')::bool,
              has_database_privilege(current_database(), 'TEMPORARY'),
              has_database_privilege(current_database(), 'CREATE'), n.oid IS NOT NULL,
-             COALESCE(has_schema_privilege(n.oid, 'USAGE') AND has_schema_privilege(n.oid, 'CREATE'), false),
+             COALESCE(has_schema_privilege(n.oid, 'USAGE') AND (has_schema_privilege(n.oid, 'CREATE')
+             OR EXISTS (SELECT FROM pg_class WHERE relnamespace = n.oid AND relname = '_ow_claims')), false),
              COALESCE((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false)
              FROM (SELECT 1) AS one LEFT JOIN pg_namespace n ON n.nspname = $1",
             &[(&target.schema, Type::TEXT)],

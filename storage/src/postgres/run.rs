@@ -229,7 +229,7 @@ impl PostgresStorage {
             if batch.num_rows() == 0 {
                 return Rows::new(&table.name, &table.schema, table.stage.rows, batch).map(|_| ());
             }
-            row = table.stage.take(&table.name, &table.schema, batch, row)?;
+            row = table.stage.take(&table.name, &table.schema, table.mode, batch, row)?;
             if table.stage.bytes() >= CHUNK {
                 self.copy(index)?;
             }
@@ -324,14 +324,18 @@ impl PostgresStorage {
             })
         })?;
         let Self { server, session, entry, run, .. } = self;
+        let before = number(self.commits);
         let made = server.wait(async {
             end_process(session, &old).await?;
-            claim::take(session, &target, &run.data_mart_id).await?;
-            let commits = entry.commits(session, &target).await?;
-            entry.check(session, &target).await?;
-            Ok(commits)
+            let made = entry.commits(session, &target).await? > before;
+            if !(made && last) {
+                // More is to come, or at least the end of the run.
+                claim::take(session, &target, &run.data_mart_id).await?;
+                entry.check(session, &target).await?;
+            }
+            Ok(made)
         })?;
-        if made <= number(self.commits) {
+        if !made {
             return Err(why);
         }
         // What was staged is gone with the session. Of the tables of this commit
@@ -481,17 +485,26 @@ impl PostgresStorage {
     }
 
     fn add_table(&mut self, schema: &TableSchema, mode: WriteMode, name: String) -> Result<TableId, Trouble> {
+        identifier::check(&name, schema)?;
         if let Some(id) = self.find(schema, mode, &name)? {
             return Ok(id);
         }
-        identifier::check(&name, schema)?;
         if mode == WriteMode::Merge && schema.primary_key.is_empty() {
             return Err(Trouble::refused(format!(
                 "table `{name}` cannot be merged into without a primary key; declare one, or use `append` or `replace`"
             )));
         }
         let replaces = mode == WriteMode::Replace || self.run.full_refresh;
-        let purpose = if replaces { Purpose::Replace } else { Purpose::Add };
+        self.add(schema, mode, name, if replaces { Purpose::Replace } else { Purpose::Add })
+    }
+
+    fn add(
+        &mut self,
+        schema: &TableSchema,
+        mode: WriteMode,
+        name: String,
+        purpose: Purpose,
+    ) -> Result<TableId, Trouble> {
         // Problems of the table are told now, not at the first commit.
         self.arrive()?;
         let target = Arc::clone(&self.server.target);
@@ -558,6 +571,16 @@ impl Storage for PostgresStorage {
     fn open_table(&mut self, schema: &TableSchema, mode: WriteMode) -> Result<TableId, StorageError> {
         let name = format!("{}{}", self.server.target.prefix, schema.name);
         self.step(&format!("open table `{}`", name.escape_debug()), |this| this.add_table(schema, mode, name))
+    }
+
+    fn open_quarantine(&mut self, schema: &TableSchema) -> Result<TableId, StorageError> {
+        let name = schema.name.clone();
+        self.step(&format!("open table `{name}`"), |this| {
+            match this.find(schema, WriteMode::Append, &name)? {
+                Some(id) => Ok(id),
+                None => this.add(schema, WriteMode::Append, name, Purpose::Add),
+            }
+        })
     }
 
     fn write(&mut self, table: TableId, rows: &RecordBatch) -> Result<(), StorageError> {

@@ -44,7 +44,8 @@ fn a_crash_after_any_request_loses_and_doubles_nothing() {
     count_on(&place, "first").unwrap();
     let (mut done, mut requests) = (0, 0);
     for after in 0..400 {
-        let mut rules = vec![json!({ "op": "*", "skip": after, "times": 0, "status": 403, "reason": "AccessDenied" })];
+        let mut rules =
+            vec![json!({ "op": "*", "skip": after, "times": 0, "status": 403, "reason": "AccessDenied" })];
         if after % 2 == 0 {
             rules.insert(0, json!({ "op": "*", "skip": after, "drop": "response" }));
         }
@@ -168,7 +169,8 @@ fn what_a_dead_run_staged_is_deleted_however_much() {
     place.load(&run("r1"), &people(0), WriteMode::Append, &[rows(&[(1, None)])]).unwrap();
     let root = mart::folder(&place.service, "dm");
     place.runtime.block_on(async {
-        let keys: Vec<_> = (0..2_100).map(|number| format!("{root}staged/{:020}/0/{number:08}.parquet", 1)).collect();
+        let keys: Vec<_> =
+            (0..2_100).map(|number| format!("{root}staged/{:020}/0/{number:08}.parquet", 1)).collect();
         for chunk in keys.chunks(32) {
             let puts = chunk.iter().map(|key| {
                 let request = place.service.s3.put_object().bucket(&place.service.place.bucket).key(key);
@@ -204,16 +206,44 @@ fn refusals_of_aws_are_said_in_the_users_words() {
         }
     };
     let nowhere = place.with("S3BucketName", "nowhere-at-all".into());
-    parameter(reach(nowhere.clone()).unwrap_err(), Some("S3BucketName"), "there is no bucket `nowhere-at-all`");
+    parameter(
+        reach(nowhere.clone()).unwrap_err(),
+        Some("S3BucketName"),
+        "there is no bucket `nowhere-at-all`",
+    );
     parameter(place.try_open_with(nowhere, &run("r")).err().unwrap(), Some("S3BucketName"), "no bucket");
-    parameter(reach(place.with("WorkGroup", "none".into())).unwrap_err(), Some("WorkGroup"), "work group `none`");
+    parameter(
+        reach(place.with("WorkGroup", "none".into())).unwrap_err(),
+        Some("WorkGroup"),
+        "work group `none`",
+    );
     for (rule, expected, words) in [
-        (json!({ "op": "s3.*", "status": 403, "reason": "InvalidAccessKeyId" }), Some("AWSAccessKeyId"), "does not accept the credentials"),
-        (json!({ "op": "s3.*", "status": 403, "reason": "SignatureDoesNotMatch" }), Some("AWSAccessKeyId"), "does not accept the credentials"),
-        (json!({ "op": "s3.*", "status": 400, "reason": "ExpiredToken" }), Some("AWSSessionToken"), "have expired"),
+        (
+            json!({ "op": "s3.*", "status": 403, "reason": "InvalidAccessKeyId" }),
+            Some("AWSAccessKeyId"),
+            "does not accept the credentials",
+        ),
+        (
+            json!({ "op": "s3.*", "status": 403, "reason": "SignatureDoesNotMatch" }),
+            Some("AWSAccessKeyId"),
+            "does not accept the credentials",
+        ),
+        (
+            json!({ "op": "s3.*", "status": 400, "reason": "ExpiredToken" }),
+            Some("AWSSessionToken"),
+            "have expired",
+        ),
         (json!({ "op": "s3.PutObject", "status": 403 }), None, "may not write object"),
-        (json!({ "op": "athena.*", "status": 400, "reason": "AccessDeniedException" }), None, "may not look at database"),
-        (json!({ "op": "athena.*", "status": 400, "reason": "UnrecognizedClientException" }), Some("AWSAccessKeyId"), "does not accept the credentials"),
+        (
+            json!({ "op": "athena.*", "status": 400, "reason": "AccessDeniedException" }),
+            None,
+            "may not look at database",
+        ),
+        (
+            json!({ "op": "athena.*", "status": 400, "reason": "UnrecognizedClientException" }),
+            Some("AWSAccessKeyId"),
+            "does not accept the credentials",
+        ),
         (
             json!({ "op": "s3.*", "status": 301, "reason": "PermanentRedirect", "headers": { "x-amz-bucket-region": "eu-west-1" } }),
             Some("AWSRegion"),

@@ -421,3 +421,23 @@ fn more_rows_than_memory_holds_are_staged_on_the_way() {
         }
     }
 }
+
+#[test]
+fn the_quarantine_takes_rows_in_a_full_refresh_too() {
+    let Some(place) = Place::new() else { return };
+    let quarantine = TableSchema { name: "_ow_quarantine".into(), ..people(0) };
+    let params = place.with("TablePrefix", "ads_");
+    for id in 1..=2 {
+        let mut storage = open(&params, &refresh("r")).unwrap();
+        let table = storage.open_quarantine(&quarantine).unwrap();
+        assert_eq!(storage.open_quarantine(&quarantine).unwrap(), table);
+        storage.write(table, &rows(&[(id, None)])).unwrap();
+        storage.commit(&none()).unwrap();
+        storage.finish(Outcome::Failed, &none(), Some("no")).unwrap();
+    }
+    assert_eq!(place.query("SELECT id FROM _ow_quarantine ORDER BY id"), ["1", "2"]);
+    let mut storage = place.open();
+    storage.open_quarantine(&quarantine).unwrap();
+    let error = storage.open_table(&quarantine, WriteMode::Append).unwrap_err();
+    assert!(matches!(error, StorageError::Refused { .. }), "{error}");
+}
