@@ -6,6 +6,7 @@
 
 mod baseline;
 mod measure;
+mod storages;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,7 +32,8 @@ fn main() -> Result<()> {
     bench.rows()?;
     bench.json_lines()?;
     bench.start()?;
-    bench.memory()
+    bench.memory()?;
+    storages::measure(&bench)
 }
 
 /// The component, the host's binary and a folder to write to.
