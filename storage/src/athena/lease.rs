@@ -142,7 +142,13 @@ impl Drop for Lease {
 }
 
 /// Renews a lease until it is lost.
-async fn renew(service: Arc<Service>, key: String, mut holder: Holder, mut tag: String, lost: Arc<AtomicBool>) {
+async fn renew(
+    service: Arc<Service>,
+    key: String,
+    mut holder: Holder,
+    mut tag: String,
+    lost: Arc<AtomicBool>,
+) {
     loop {
         tokio::time::sleep(RENEWAL).await;
         holder.renewals += 1;

@@ -54,7 +54,8 @@ pub(super) async fn record_state(
 ) -> Result<(), StorageError> {
     let mut bytes = Vec::new();
     for (key, value) in state {
-        let line = json!({ "data_mart_id": id, "key": key, "value": value, "run_id": run_id, "updated_at": now() });
+        let line =
+            json!({ "data_mart_id": id, "key": key, "value": value, "run_id": run_id, "updated_at": now() });
         bytes.extend(to_json(&line)?);
         bytes.push(b'\n');
     }
@@ -72,7 +73,7 @@ pub(super) async fn stand(service: &Service) -> Result<(), StorageError> {
         let found = request.database_name(&service.place.database).table_name(*table).send().await;
         match found.map_err(fault) {
             Ok(_) => continue,
-            Err(fault) if fault.code == "MetadataException" => {}
+            Err(fault) if fault.is_absent() => {}
             Err(fault) => return Err(service.explain(fault, &format!("look at table `{table}`"))),
         }
         let sql = format!(

@@ -12,8 +12,8 @@ use super::lease::Lease;
 use super::log::{Append, Entry, History, Log, Next, Part, Unit, What};
 use super::query::{Ended, token};
 use super::service::{Condition, Service, failed, to_json};
+use super::table::{self, Base, Catalog, Column, Landed, Standing, Step};
 use super::trouble::fault;
-use super::table::{self, Catalog, Column, Landed, Standing, Step};
 use super::{ledger, sql};
 use crate::{RunInfo, StorageError, WriteMode};
 
@@ -143,12 +143,16 @@ impl Mart {
         let mut token = None;
         loop {
             let request = self.service.athena.list_table_metadata().catalog_name("AwsDataCatalog");
-            let request = request.database_name(&self.service.place.database).expression(format!("{start}.*"));
-            let answer = request.set_next_token(token).send().await.map_err(|error| {
-                self.service.explain(fault(error), "list the tables of the database")
-            })?;
+            let request =
+                request.database_name(&self.service.place.database).expression(format!("{start}.*"));
+            let answer = request
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| self.service.explain(fault(error), "list the tables of the database"))?;
             let found = answer.table_metadata_list.unwrap_or_default();
-            self.stages.extend(found.into_iter().map(|table| table.name).filter(|name| name.starts_with(&start)));
+            self.stages
+                .extend(found.into_iter().map(|table| table.name).filter(|name| name.starts_with(&start)));
             token = answer.next_token;
             if token.is_none() {
                 return Ok(());
@@ -252,11 +256,11 @@ impl Mart {
                     units
                 }
             };
-            let Some(intent) = intent_ordinal(self.log.pending()) else { break };
+            let Some(intent) = intent_name(self.log.pending()) else { break };
             let mut left = Vec::new();
             for unit in &current {
                 let Some(group) = groups.remove(&unit.number) else { continue };
-                match self.apply(intent, unit, &group, inherited).await? {
+                match self.apply(&intent, unit, &group, inherited).await? {
                     Applied::Yes => {}
                     Applied::Again(why) => {
                         said = why;
@@ -343,6 +347,11 @@ impl Mart {
             Ok::<_, StorageError>(())
         };
         let Some(standing) = Standing::load(service, table).await? else {
+            // Dropped to be built anew, with its rows: never seen empty.
+            if is_rebuilding(self.log.pending(), number) {
+                let location = service.uri(&self.new_location(table));
+                return Ok(Unit { number, base: Base::default(), rebuild: Some(location) });
+            }
             remember().await?;
             let location = self.new_location(table);
             service.define(&table::create(database, table, &service.uri(&location), &part.columns)).await?;
@@ -394,7 +403,7 @@ impl Mart {
     /// Brings one table's rows in.
     async fn apply(
         &self,
-        intent: u64,
+        intent: &str,
         unit: &Unit,
         group: &Group,
         inherited: bool,
@@ -406,7 +415,7 @@ impl Mart {
         let Some(statement) = batch.statement(&self.service.place.database, &unit.base) else {
             return Ok(Applied::Yes);
         };
-        let token = token(&format!("{}/{intent}/{}", tag(&self.id), unit.number));
+        let token = token(&format!("{intent}/{}", unit.number));
         let why = match self.service.query(&statement, &token).await {
             Ok(()) => return self.finish(group).await,
             Err(Ended::Unknown(error)) => return Err(error),
@@ -463,9 +472,9 @@ impl Mart {
     }
 
     /// Builds a table anew at another place: for columns that cannot be changed.
-    async fn rebuild(&self, intent: u64, location: &str, group: &Group) -> Result<Applied, StorageError> {
+    async fn rebuild(&self, intent: &str, location: &str, group: &Group) -> Result<Applied, StorageError> {
         let (service, batch) = (&self.service, &group.part.batch);
-        let (database, step) = (&service.place.database, format!("{}/{intent}/{}", tag(&self.id), batch.table));
+        let (database, step) = (&service.place.database, format!("{intent}/{}", batch.table));
         let stands = || async {
             let standing = Standing::load(service, &batch.table).await?;
             Ok::<_, StorageError>(standing.map(|standing| standing.location))
@@ -547,7 +556,16 @@ fn last_intent(entries: &[Entry]) -> Option<Vec<Unit>> {
     })
 }
 
-fn intent_ordinal(entries: &[Entry]) -> Option<u64> {
+/// Whether an attempt has begun to build a table anew.
+fn is_rebuilding(entries: &[Entry], number: usize) -> bool {
+    entries.iter().any(|entry| match &entry.what {
+        What::Apply(units) => units.iter().any(|unit| unit.number == number && unit.rebuild.is_some()),
+        _ => false,
+    })
+}
+
+/// The name of that attempt, which no other attempt anywhere has.
+fn intent_name(entries: &[Entry]) -> Option<String> {
     let intent = |entry: &&Entry| matches!(entry.what, What::Apply(_));
-    entries.iter().rev().find(intent).map(|entry| entry.ordinal)
+    entries.iter().rev().find(intent).map(|entry| entry.nonce.clone())
 }

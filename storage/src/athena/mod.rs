@@ -45,7 +45,7 @@
 //!
 //! *After 3*: the statements of the `Apply` entry may have been started or not,
 //! may still run or have ended in any way. The next run starts the same ones with
-//! the same tokens (`ClientRequestToken` made of data mart, entry and table), for
+//! the same tokens (`ClientRequestToken` made of the entry's own name and the table), for
 //! which Athena answers with the statement that is there already, if it is. Then:
 //!
 //! - *It succeeded.* Then its guard held and the rows are in, once.
@@ -294,7 +294,10 @@ async fn reach(params: &Parameters) -> Result<String, StorageError> {
             let fault = trouble::fault(error);
             if fault.code == "InvalidRequestException" {
                 return StorageError::Config {
-                    message: format!("work group `{group}` cannot be used: {}; set `WorkGroup`", fault.message),
+                    message: format!(
+                        "work group `{group}` cannot be used: {}; set `WorkGroup`",
+                        fault.message
+                    ),
                     parameter: Some("WorkGroup".to_owned()),
                 };
             }
@@ -342,22 +345,41 @@ fn check(params: &Params) -> Vec<Problem> {
     }
     for (one, other) in [("AWSAccessKeyId", "AWSSecretAccessKey"), ("AWSSecretAccessKey", "AWSAccessKeyId")] {
         if text(one).is_some() && text(other).is_none() {
-            problem(other, format!("`{one}` is given without `{other}`; give both, or none for the credentials of the environment"));
+            problem(
+                other,
+                format!(
+                    "`{one}` is given without `{other}`; give both, or none for the credentials of the environment"
+                ),
+            );
         }
     }
     if text("AWSSessionToken").is_some() && text("AWSAccessKeyId").is_none() {
-        problem("AWSSessionToken", "`AWSSessionToken` belongs to `AWSAccessKeyId`, which is not given".to_owned());
+        problem(
+            "AWSSessionToken",
+            "`AWSSessionToken` belongs to `AWSAccessKeyId`, which is not given".to_owned(),
+        );
     }
     for name in ["Endpoint", "S3Endpoint"] {
         let is_url = |given: &str| {
             url::Url::parse(given).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
         };
         if text(name).is_some_and(|given| !is_url(given)) {
-            problem(name, format!("`{name}` has to be an address, such as `https://vpce-1.s3.eu-central-1.vpce.amazonaws.com`"));
+            problem(
+                name,
+                format!(
+                    "`{name}` has to be an address, such as `https://vpce-1.s3.eu-central-1.vpce.amazonaws.com`"
+                ),
+            );
         }
     }
     if text("TablePrefix").is_some_and(|prefix| identifier::fold(prefix).starts_with(identifier::OURS)) {
-        problem("TablePrefix", format!("`TablePrefix` starts with `{}`, which ow-host keeps for its own tables; choose another one", identifier::OURS));
+        problem(
+            "TablePrefix",
+            format!(
+                "`TablePrefix` starts with `{}`, which ow-host keeps for its own tables; choose another one",
+                identifier::OURS
+            ),
+        );
     }
     problems
 }

@@ -108,7 +108,8 @@ impl Service {
         let mut pause = Duration::from_millis(250);
         loop {
             let context = QueryExecutionContext::builder().database(&self.place.database).build();
-            let result = ResultConfiguration::builder().set_output_location(self.place.output.clone()).build();
+            let result =
+                ResultConfiguration::builder().set_output_location(self.place.output.clone()).build();
             let request = self
                 .athena
                 .start_query_execution()
@@ -153,7 +154,8 @@ impl Service {
             failing = None;
             let status = answer.query_execution.and_then(|execution| execution.status);
             let Some(status) = status else { continue };
-            let reason = || status.state_change_reason.clone().unwrap_or_else(|| "no reason given".to_owned());
+            let reason =
+                || status.state_change_reason.clone().unwrap_or_else(|| "no reason given".to_owned());
             match status.state {
                 Some(QueryExecutionState::Succeeded) => return Ok(()),
                 Some(QueryExecutionState::Failed) => {
@@ -174,7 +176,9 @@ impl Service {
         }
         let minutes = TIMEOUT.as_secs() / 60;
         Err(Ended::Unknown(failed(
-            format!("a statement took more than {minutes} minutes and was stopped (query {id}); write fewer rows in one commit, or ask AWS for more capacity"),
+            format!(
+                "a statement took more than {minutes} minutes and was stopped (query {id}); write fewer rows in one commit, or ask AWS for more capacity"
+            ),
             true,
         )))
     }

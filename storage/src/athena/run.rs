@@ -19,9 +19,7 @@ use super::table::{self, Base, Column, Standing};
 use super::trouble::fault;
 use super::{Parameters, ledger, values};
 use crate::text::now;
-use crate::{
-    Field, Outcome, RunInfo, StateChanges, Storage, StorageError, TableId, TableSchema, WriteMode,
-};
+use crate::{Field, Outcome, RunInfo, StateChanges, Storage, StorageError, TableId, TableSchema, WriteMode};
 
 /// Encoded rows that wait in memory, of all tables together.
 const MEMORY: usize = 64 * 1024 * 1024;
@@ -124,7 +122,10 @@ impl AthenaStorage {
 
     /// Runs a step; a failure drops what is not committed and is the answer to
     /// every later step.
-    fn step<T>(&mut self, step: impl AsyncFnOnce(&mut Self) -> Result<T, StorageError>) -> Result<T, StorageError> {
+    fn step<T>(
+        &mut self,
+        step: impl AsyncFnOnce(&mut Self) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
         if let Some(broken) = &self.broken {
             return Err(broken.clone());
         }
@@ -165,7 +166,11 @@ impl AthenaStorage {
                     let mut other = Mart::open(&service, &owner, &self.run, self.history.clone()).await?;
                     let put = service.put(&key, to_json(&id)?, Condition::Unchanged(&object.tag)).await;
                     let fence = other.log.fence();
-                    let history = History { status: "handed over".to_owned(), finished_at: Some(now()), ..self.history.clone() };
+                    let history = History {
+                        status: "handed over".to_owned(),
+                        finished_at: Some(now()),
+                        ..self.history.clone()
+                    };
                     let state = other.log.state().clone();
                     let ended = other.append(Next { what: What::End, state, history: history.clone() }).await;
                     let _ = ledger::record(&service, &owner, fence, &history).await;
@@ -230,8 +235,15 @@ impl AthenaStorage {
         Ok(id(number))
     }
 
-    async fn plan(&self, name: &str, schema: &TableSchema, replaces: bool) -> Result<Vec<Column>, StorageError> {
-        let Some(standing) = Standing::load(&self.service, name).await? else { return Ok(table::fresh(schema)) };
+    async fn plan(
+        &self,
+        name: &str,
+        schema: &TableSchema,
+        replaces: bool,
+    ) -> Result<Vec<Column>, StorageError> {
+        let Some(standing) = Standing::load(&self.service, name).await? else {
+            return Ok(table::fresh(schema));
+        };
         if !replaces {
             let catalog = mart::catalog(&self.service, name).await?;
             return table::plan(name, &standing, catalog.as_ref(), schema);
@@ -363,7 +375,10 @@ impl AthenaStorage {
         let parts = self.parts(false)?;
         if parts.is_empty() && changes.is_empty() {
             self.commits += 1;
-            self.tables.iter_mut().filter(|table| !table.replaces).for_each(|table| table.since = self.commits + 1);
+            self.tables
+                .iter_mut()
+                .filter(|table| !table.replaces)
+                .for_each(|table| table.since = self.commits + 1);
             return Ok(());
         }
         let now = self.split_state(changes);
@@ -565,7 +580,7 @@ pub(super) async fn has_database(service: &Service) -> Result<bool, StorageError
         Ok(_) => Ok(true),
         Err(error) => {
             let fault = fault(error);
-            if fault.code == "MetadataException" && fault.message.contains("EntityNotFound") {
+            if fault.is_absent() {
                 return Ok(false);
             }
             Err(service.explain(fault, &format!("look at database `{}`", service.place.database)))

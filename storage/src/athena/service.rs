@@ -226,10 +226,8 @@ impl Service {
     /// Deletes objects, however many. Those that are gone already do no harm.
     pub(super) async fn delete(&self, keys: &[String]) -> Result<(), StorageError> {
         for chunk in keys.chunks(DELETE_CHUNK) {
-            let objects: Vec<_> = chunk
-                .iter()
-                .filter_map(|key| ObjectIdentifier::builder().key(key).build().ok())
-                .collect();
+            let objects: Vec<_> =
+                chunk.iter().filter_map(|key| ObjectIdentifier::builder().key(key).build().ok()).collect();
             let delete = Delete::builder().set_objects(Some(objects)).quiet(true).build();
             let delete = delete.map_err(|error| failed(format!("cannot delete objects: {error}"), false))?;
             let answer = self.s3.delete_objects().bucket(&self.place.bucket).delete(delete).send().await;

@@ -56,8 +56,11 @@ fn stage_type(column: &Staged) -> String {
 
 /// The statement that makes the external table over staged files.
 pub(super) fn create_stage(database: &str, stage: &str, location: &str, columns: &[Staged]) -> String {
-    let columns: Vec<_> =
-        columns.iter().enumerate().map(|(place, column)| format!("`c{place}` {}", stage_type(column))).collect();
+    let columns: Vec<_> = columns
+        .iter()
+        .enumerate()
+        .map(|(place, column)| format!("`c{place}` {}", stage_type(column)))
+        .collect();
     format!(
         "CREATE EXTERNAL TABLE IF NOT EXISTS {}.{} (`ow_commit` bigint, `ow_row` bigint, `ow_set` bigint, {}) STORED AS PARQUET LOCATION {}",
         hive(database),
@@ -196,7 +199,9 @@ impl Batch {
             if column.key {
                 on.push(format!("t.{name} = s.\"v{place}\""));
             } else if self.lacking(place).is_some() {
-                set.push(format!("{name} = CASE WHEN s.\"a{place}\" = 0 THEN s.\"v{place}\" ELSE t.{name} END"));
+                set.push(format!(
+                    "{name} = CASE WHEN s.\"a{place}\" = 0 THEN s.\"v{place}\" ELSE t.{name} END"
+                ));
             } else {
                 set.push(format!("{name} = s.\"v{place}\""));
             }
@@ -250,7 +255,9 @@ impl Batch {
             let nulls: Vec<_> = self
                 .columns
                 .iter()
-                .map(|column| format!("CAST(NULL AS {}) AS {}", trino_type(column.stored), trino(&column.name)))
+                .map(|column| {
+                    format!("CAST(NULL AS {}) AS {}", trino_type(column.stored), trino(&column.name))
+                })
                 .collect();
             format!("SELECT {} WHERE FALSE", nulls.join(", "))
         });

@@ -99,8 +99,8 @@ impl File {
             let request = request.upload_id(upload).part_number(number);
             let answer = request.body(ByteStream::from(Bytes::from(part))).send().await;
             drop(permit);
-            let answer = answer
-                .map_err(|error| service.explain(fault(error), &format!("upload object `{key}`")))?;
+            let answer =
+                answer.map_err(|error| service.explain(fault(error), &format!("upload object `{key}`")))?;
             Ok(CompletedPart::builder().set_e_tag(answer.e_tag).part_number(number).build())
         }));
         Ok(())

@@ -24,7 +24,8 @@ where
 {
     let response = error.raw_response();
     let status = response.map(|response| response.status().as_u16());
-    let region = response.and_then(|response| response.headers().get("x-amz-bucket-region")).map(str::to_owned);
+    let region =
+        response.and_then(|response| response.headers().get("x-amz-bucket-region")).map(str::to_owned);
     let code = error.as_service_error().and_then(|error| error.code()).unwrap_or_default().to_owned();
     let said = error.as_service_error().and_then(|error| error.message()).map(str::to_owned);
     let message = said.unwrap_or_else(|| format!("{}", DisplayErrorContext(&error)));
@@ -68,6 +69,12 @@ impl Fault {
         by_status && !self.is_keyless() || THROTTLED.contains(&self.code.as_str())
     }
 
+    /// The catalog does not know what was asked for.
+    pub(super) fn is_absent(&self) -> bool {
+        let said = self.message.to_lowercase().replace(' ', "");
+        self.code == "MetadataException" && said.contains("notfound")
+    }
+
     /// No credentials were found at all.
     fn is_keyless(&self) -> bool {
         self.status.is_none() && self.message.contains("credentials")
@@ -83,38 +90,49 @@ impl Fault {
         };
         let bucket = &place.bucket;
         if self.is_keyless() {
-            return config("AWSAccessKeyId", format!(
-                "no AWS credentials were found; set `AWSAccessKeyId` and `AWSSecretAccessKey`, or give them as the AWS tools take them (environment, profile, web identity, instance role): {}",
-                self.message
-            ));
+            return config(
+                "AWSAccessKeyId",
+                format!(
+                    "no AWS credentials were found; set `AWSAccessKeyId` and `AWSSecretAccessKey`, or give them as the AWS tools take them (environment, profile, web identity, instance role): {}",
+                    self.message
+                ),
+            );
         }
         if is(WRONG_KEYS) {
-            return config("AWSAccessKeyId", format!(
-                "AWS does not accept the credentials ({}: {}); check `AWSAccessKeyId`, `AWSSecretAccessKey` and `AWSSessionToken`",
-                self.code, self.message
-            ));
+            return config(
+                "AWSAccessKeyId",
+                format!(
+                    "AWS does not accept the credentials ({}: {}); check `AWSAccessKeyId`, `AWSSecretAccessKey` and `AWSSessionToken`",
+                    self.code, self.message
+                ),
+            );
         }
         if is(EXPIRED) {
-            return config("AWSSessionToken", format!(
-                "the AWS credentials have expired ({}); give new ones",
-                self.code
-            ));
+            return config(
+                "AWSSessionToken",
+                format!("the AWS credentials have expired ({}); give new ones", self.code),
+            );
         }
         if is(REDIRECTED) || self.status == Some(301) {
-            let where_to = self.region.map_or_else(
-                || "another region".to_owned(),
-                |region| format!("region `{region}`"),
+            let where_to = self
+                .region
+                .map_or_else(|| "another region".to_owned(), |region| format!("region `{region}`"));
+            return config(
+                "AWSRegion",
+                format!(
+                    "bucket `{bucket}` is in {where_to} and `AWSRegion` is `{}`; set `AWSRegion` to the bucket's region, or name a bucket of this region ({})",
+                    place.region, self.message
+                ),
             );
-            return config("AWSRegion", format!(
-                "bucket `{bucket}` is in {where_to} and `AWSRegion` is `{}`; set `AWSRegion` to the bucket's region, or name a bucket of this region ({})",
-                place.region, self.message
-            ));
         }
         if self.code == "NoSuchBucket" || (self.status == Some(404) && self.code == "NotFound") {
-            return config("S3BucketName", format!(
-                "there is no bucket `{bucket}`; create it in region `{}`, or set `S3BucketName`",
-                place.region
-            ));
+            return config(
+                "S3BucketName",
+                format!(
+                    "there is no bucket `{bucket}`; create it in region `{}`, or set `S3BucketName`",
+                    place.region
+                ),
+            );
         }
         if is(DENIED) || self.status == Some(403) {
             return StorageError::Config {

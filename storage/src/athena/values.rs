@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arrow_array::builder::StringBuilder;
 use arrow_array::types::{Date32Type, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{
-    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, Int64Array, PrimitiveArray, RecordBatch, new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, BooleanArray, Int64Array, PrimitiveArray, RecordBatch,
+    new_null_array,
 };
 use arrow_schema as arrow;
 
@@ -52,7 +53,10 @@ pub(super) fn set(target: &Target<'_>, rows: &RecordBatch) -> Result<Vec<usize>,
     for declared in rows.schema_ref().fields() {
         let is_it = |field: &Field| field.name == *declared.name();
         let place = target.schema.fields.iter().position(is_it).ok_or_else(|| {
-            failed(format!("table `{}` has no column `{}`, which a batch has", target.table, declared.name()), false)
+            failed(
+                format!("table `{}` has no column `{}`, which a batch has", target.table, declared.name()),
+                false,
+            )
         })?;
         places.push(place);
     }
@@ -111,7 +115,9 @@ impl Target<'_> {
         if let (Some(nulls), false) = (array.nulls(), field.nullable)
             && let Some(row) = (0..nulls.len()).find(|row| nulls.is_null(*row))
         {
-            return Err(self.refused(row, &format!("has no value for `{}`, which may not be null", field.name)));
+            return Err(
+                self.refused(row, &format!("has no value for `{}`, which may not be null", field.name))
+            );
         }
         match field.data_type {
             DataType::Timestamp => self.timestamps(field, column, array),
@@ -166,12 +172,7 @@ impl Target<'_> {
 
     /// Timestamps as text that keeps the microseconds: for a column of
     /// timestamps as Athena casts it, for one of text as it is to be read.
-    fn timestamps(
-        &self,
-        field: &Field,
-        column: &Staged,
-        array: &ArrayRef,
-    ) -> Result<ArrayRef, StorageError> {
+    fn timestamps(&self, field: &Field, column: &Staged, array: &ArrayRef) -> Result<ArrayRef, StorageError> {
         let mut out = StringBuilder::with_capacity(array.len(), array.len() * 27);
         let Some(array) = slice::<TimestampMicrosecondType>(array.as_ref()) else {
             return Err(failed("a timestamp comes as something else", false));
@@ -231,11 +232,7 @@ fn booleans(array: &ArrayRef) -> ArrayRef {
 }
 
 /// How a table's columns are staged, and the column of each field.
-pub(super) fn staged(
-    schema: &TableSchema,
-    columns: &[super::table::Column],
-    mode: WriteMode,
-) -> Vec<Staged> {
+pub(super) fn staged(schema: &TableSchema, columns: &[super::table::Column], mode: WriteMode) -> Vec<Staged> {
     let staged = |field: &Field| {
         let name = fold(&field.name);
         let stored = columns.iter().find(|column| column.name == name);

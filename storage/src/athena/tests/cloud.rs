@@ -42,7 +42,9 @@ impl Cloud {
         match Self::try_start() {
             Ok(cloud) => Some(cloud),
             Err(why) => {
-                let said = format!("SKIPPED: the fake AWS cannot be started ({why}); set OW_TEST_PYTHON and OW_TEST_CLOUD");
+                let said = format!(
+                    "SKIPPED: the fake AWS cannot be started ({why}); set OW_TEST_PYTHON and OW_TEST_CLOUD"
+                );
                 assert!(std::env::var_os("OW_TEST_REQUIRE_CLOUD").is_none_or(|value| value != "1"), "{said}");
                 let _ = writeln!(std::io::stderr(), "{said}");
                 None
@@ -117,7 +119,8 @@ impl Cloud {
     }
 
     pub(super) fn python(&self, script: &str, arguments: &[&str]) -> String {
-        let output = Command::new(python()).arg("-c").arg(script).arg(&self.url).args(arguments).output().unwrap();
+        let output =
+            Command::new(python()).arg("-c").arg(script).arg(&self.url).args(arguments).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
@@ -142,8 +145,7 @@ impl<'a> Place<'a> {
         });
         let params = params.as_object().unwrap().clone();
         let runtime = run::runtime().unwrap();
-        let service =
-            runtime.block_on(Service::connect(&Parameters::parse(params.clone()).unwrap()));
+        let service = runtime.block_on(Service::connect(&Parameters::parse(params.clone()).unwrap()));
         runtime.block_on(service.s3.create_bucket().bucket(&name).send()).unwrap();
         Self { cloud, params, service, runtime }
     }
@@ -196,7 +198,9 @@ impl<'a> Place<'a> {
     async fn rows(&self, sql: &str) -> Vec<String> {
         let athena = &self.service.athena;
         let context = QueryExecutionContext::builder().database(&self.service.place.database).build();
-        let output = ResultConfiguration::builder().output_location("s3://".to_owned() + &self.service.place.bucket + "/read/").build();
+        let output = ResultConfiguration::builder()
+            .output_location("s3://".to_owned() + &self.service.place.bucket + "/read/")
+            .build();
         let id = athena
             .start_query_execution()
             .query_string(sql)
@@ -241,7 +245,8 @@ impl<'a> Place<'a> {
 
     pub(super) fn stage_tables(&self) -> Vec<String> {
         let request = self.service.athena.list_table_metadata().catalog_name("AwsDataCatalog");
-        let answer = self.runtime.block_on(request.database_name(&self.service.place.database).send()).unwrap();
+        let answer =
+            self.runtime.block_on(request.database_name(&self.service.place.database).send()).unwrap();
         let names = answer.table_metadata_list.unwrap_or_default().into_iter().map(|table| table.name);
         names.filter(|name| name.starts_with("_ow_stage")).collect()
     }

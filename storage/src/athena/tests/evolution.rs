@@ -18,9 +18,18 @@ fn tables_get_columns_and_wider_ones() {
     place.load(&run("r1"), &narrow, WriteMode::Append, &[one(&narrow, decimal(125, 10, 2))]).unwrap();
     // Wider at the same scale, by decimals and by integers.
     let wider = of(DataType::Decimal(12, 2));
-    place.load(&run("r2"), &wider, WriteMode::Append, &[one(&wider, decimal(999_999_999_999, 12, 2))]).unwrap();
+    place
+        .load(&run("r2"), &wider, WriteMode::Append, &[one(&wider, decimal(999_999_999_999, 12, 2))])
+        .unwrap();
     let whole = of(DataType::Int64);
-    place.load(&run("r3"), &whole, WriteMode::Append, &[one(&whole, Arc::new(Int64Array::from(vec![i64::MAX])))]).unwrap();
+    place
+        .load(
+            &run("r3"),
+            &whole,
+            WriteMode::Append,
+            &[one(&whole, Arc::new(Int64Array::from(vec![i64::MAX])))],
+        )
+        .unwrap();
     assert_eq!(
         place.query("SELECT CAST(v AS varchar) FROM t"),
         ["1.25", "9223372036854775807.00", "9999999999.99"]
@@ -30,14 +39,19 @@ fn tables_get_columns_and_wider_ones() {
     place.load(&run("r4"), &small, WriteMode::Append, &[one(&small, decimal(15, 5, 1))]).unwrap();
     // A new column; and a stream that lacks one.
     let more = stream("t", &[("id", DataType::Int64), ("new", DataType::Boolean)], 0);
-    place.load(&run("r5"), &more, WriteMode::Append, &[one(&more, Arc::new(BooleanArray::from(vec![true])))]).unwrap();
+    place
+        .load(&run("r5"), &more, WriteMode::Append, &[one(&more, Arc::new(BooleanArray::from(vec![true])))])
+        .unwrap();
     assert_eq!(
         place.query("SELECT CAST(v AS varchar), new FROM t"),
         ["1.25 null", "1.50 null", "9223372036854775807.00 null", "9999999999.99 null", "null true"]
     );
     // What Athena cannot do is refused before anything is written.
     for (ty, expected) in [
-        (DataType::Decimal(14, 4), "column `v` of table `t` is decimal(21, 2) and would have to be decimal(23, 4)"),
+        (
+            DataType::Decimal(14, 4),
+            "column `v` of table `t` is decimal(21, 2) and would have to be decimal(23, 4)",
+        ),
         (DataType::Text, "which Athena cannot change; run a full refresh"),
         (DataType::Boolean, "no type holds both without a loss"),
     ] {
@@ -55,7 +69,9 @@ fn narrower_values_are_written_as_the_table_has_them() {
     let place = place!();
     let of = |ty| stream("t", &[("id", DataType::Int64), ("v", ty)], 0);
     let text = of(DataType::Text);
-    place.load(&run("r1"), &text, WriteMode::Append, &[one(&text, Arc::new(StringArray::from(vec!["a"])))]).unwrap();
+    place
+        .load(&run("r1"), &text, WriteMode::Append, &[one(&text, Arc::new(StringArray::from(vec!["a"])))])
+        .unwrap();
     let times = arrow_array::TimestampMicrosecondArray::from(vec![1]).with_timezone("UTC");
     for (ty, column) in [
         (DataType::Boolean, Arc::new(BooleanArray::from(vec![true])) as ArrayRef),
@@ -75,7 +91,9 @@ fn narrower_values_are_written_as_the_table_has_them() {
     let at = stream("at", &[("id", DataType::Int64), ("v", DataType::Timestamp)], 0);
     place.load(&run("r3"), &at, WriteMode::Append, &[]).unwrap();
     let day = stream("at", &[("id", DataType::Int64), ("v", DataType::Date)], 0);
-    place.load(&run("r4"), &day, WriteMode::Append, &[one(&day, Arc::new(Date32Array::from(vec![1])))]).unwrap();
+    place
+        .load(&run("r4"), &day, WriteMode::Append, &[one(&day, Arc::new(Date32Array::from(vec![1])))])
+        .unwrap();
     assert_eq!(place.query("SELECT v FROM \"at\""), ["1970-01-02 00:00:00.000"]);
 }
 
@@ -95,14 +113,13 @@ fn hostile_and_reserved_names_are_only_names() {
         1,
     );
     let text = || Arc::new(StringArray::from(vec!["x"])) as ArrayRef;
-    let rows = batch(
-        &schema,
-        vec![Arc::new(Int64Array::from(vec![1])), text(), text(), text(), text(), text()],
-    );
+    let rows =
+        batch(&schema, vec![Arc::new(Int64Array::from(vec![1])), text(), text(), text(), text(), text()]);
     for run_id in ["r1", "r2"] {
         place.load(&run(run_id), &schema, WriteMode::Merge, &[rows.clone()]).unwrap();
     }
-    let names = "\"group\", \"a___drop_table_t____\", \"_b____location__s3___x\", \"ow_row\", \"______x\", \"c0\"";
+    let names =
+        "\"group\", \"a___drop_table_t____\", \"_b____location__s3___x\", \"ow_row\", \"______x\", \"c0\"";
     assert_eq!(place.query(&format!("SELECT {names} FROM \"select\"")), ["1 x x x x x"]);
     let mut storage = place.open(&run("r3"));
     assert_eq!(storage.columns("Select").unwrap().unwrap(), schema.fields);
@@ -147,7 +164,9 @@ fn tables_of_others_are_written_if_they_fit() {
     let place = place!();
     let database = &place.service.place.database;
     place.load(&run("r0"), &people(0), WriteMode::Append, &[]).unwrap();
-    place.execute(&format!("CREATE EXTERNAL TABLE {database}.hive (id bigint) STORED AS PARQUET LOCATION 's3://{database}/hive/'"));
+    place.execute(&format!(
+        "CREATE EXTERNAL TABLE {database}.hive (id bigint) STORED AS PARQUET LOCATION 's3://{database}/hive/'"
+    ));
     let hive = TableSchema { name: "hive".into(), ..people(0) };
     let error = place.load(&run("r1"), &hive, WriteMode::Append, &[]).unwrap_err();
     assert!(error.to_string().contains("no Iceberg table"), "{error}");
@@ -173,7 +192,10 @@ fn a_hundred_columns_and_many_sets_fit_one_statement() {
     let whole = batch(&schema, columns);
     let mut batches: Vec<_> = (1..100).map(|column| whole.project(&[0, column]).unwrap()).collect();
     place.load(&run("r1"), &schema, WriteMode::Merge, &batches).unwrap();
-    assert_eq!(place.query("SELECT count(*), sum(column_number_99), sum(column_number_1) FROM wide"), ["1 1 1"]);
+    assert_eq!(
+        place.query("SELECT count(*), sum(column_number_99), sum(column_number_1) FROM wide"),
+        ["1 1 1"]
+    );
     // A statement that would be too long is refused before the commit.
     for size in 2..30 {
         for first in 1..(100 - size) {

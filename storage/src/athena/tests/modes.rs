@@ -106,7 +106,9 @@ fn replaced_tables_change_at_the_end() {
     assert_eq!(place.query("SELECT count(*) FROM t"), ["3"]);
     assert_eq!(place.state()["t"], "1");
     // Keys hold, and nothing is something too.
-    place.load(&run("r4"), &people(1), WriteMode::Replace, &[rows(&[(1, Some("a")), (1, Some("b"))])]).unwrap();
+    place
+        .load(&run("r4"), &people(1), WriteMode::Replace, &[rows(&[(1, Some("a")), (1, Some("b"))])])
+        .unwrap();
     assert_eq!(place.query("SELECT * FROM t"), ["1 b"]);
     place.load(&run("r5"), &people(1), WriteMode::Replace, &[]).unwrap();
     assert_eq!(place.query("SELECT count(*) FROM t"), ["0"]);

@@ -68,7 +68,13 @@ fn values_at_their_edges_come_back() {
                 ])
                 .with_timezone("UTC"),
             ),
-            Arc::new(StringArray::from(vec![Some("{\"a\":1}"), Some("[]"), Some("null"), Some("1e400"), None])),
+            Arc::new(StringArray::from(vec![
+                Some("{\"a\":1}"),
+                Some("[]"),
+                Some("null"),
+                Some("1e400"),
+                None,
+            ])),
         ],
     );
     place.load(&run("r1"), &schema, WriteMode::Append, &[rows]).unwrap();
@@ -81,7 +87,8 @@ t = GlueCatalog("g", **{k + "." + n.replace("secret-access", "secret-access"): v
 print(json.dumps({"types": {f.name: str(f.field_type) for f in t.schema().fields}, "doc": t.schema().fields[0].doc,
   "rows": sorted(([str(r["n"])] + [repr(v) if not isinstance(v, str) else v if len(v) < 99 else len(v) for v in list(r.values())[1:]] for r in t.scan().to_arrow().to_pylist()), key=lambda r: int(r[0]))}))
 "#;
-    let read: Value = serde_json::from_str(&place.cloud.python(script, &[&place.service.place.database])).unwrap();
+    let read: Value =
+        serde_json::from_str(&place.cloud.python(script, &[&place.service.place.database])).unwrap();
     let types: HashMap<String, String> = serde_json::from_value(read["types"].clone()).unwrap();
     for (name, expected) in [
         ("n", "long"),
@@ -99,14 +106,50 @@ print(json.dumps({"types": {f.name: str(f.field_type) for f in t.schema().fields
     assert_eq!(read["doc"], "it’s, / described");
     let expected = serde_json::json!([
         ["-9223372036854775808", "None", "None", "None", "None", "None", "None", "None", "None"],
-        ["1", "True", "nan", "Decimal('9999999999999999999999999999.9999999999')", "", "b''",
-         "datetime.date(1, 1, 1)", "datetime.datetime(1, 1, 1, 0, 0)", "{\"a\":1}"],
-        ["2", "False", "-inf", "Decimal('-9999999999999999999999999999.9999999999')", "it's \"x\" \\ | \n\t;--", "b\"\\x00\\xff'\"",
-         "datetime.date(9999, 12, 31)", "datetime.datetime(9999, 12, 31, 23, 59, 59, 999999)", "[]"],
-        ["3", "None", "5e-324", "Decimal('1E-10')", 600_000, "None",
-         "datetime.date(1970, 1, 1)", "datetime.datetime(1969, 12, 31, 23, 59, 59, 999999)", "null"],
-        ["9223372036854775807", "None", "1.7976931348623157e+308", "Decimal('0E-10')", "null", "None",
-         "datetime.date(1582, 10, 15)", "datetime.datetime(2024, 1, 1, 0, 0, 0, 1)", "1e400"],
+        [
+            "1",
+            "True",
+            "nan",
+            "Decimal('9999999999999999999999999999.9999999999')",
+            "",
+            "b''",
+            "datetime.date(1, 1, 1)",
+            "datetime.datetime(1, 1, 1, 0, 0)",
+            "{\"a\":1}"
+        ],
+        [
+            "2",
+            "False",
+            "-inf",
+            "Decimal('-9999999999999999999999999999.9999999999')",
+            "it's \"x\" \\ | \n\t;--",
+            "b\"\\x00\\xff'\"",
+            "datetime.date(9999, 12, 31)",
+            "datetime.datetime(9999, 12, 31, 23, 59, 59, 999999)",
+            "[]"
+        ],
+        [
+            "3",
+            "None",
+            "5e-324",
+            "Decimal('1E-10')",
+            600_000,
+            "None",
+            "datetime.date(1970, 1, 1)",
+            "datetime.datetime(1969, 12, 31, 23, 59, 59, 999999)",
+            "null"
+        ],
+        [
+            "9223372036854775807",
+            "None",
+            "1.7976931348623157e+308",
+            "Decimal('0E-10')",
+            "null",
+            "None",
+            "datetime.date(1582, 10, 14)",
+            "datetime.datetime(2024, 1, 1, 0, 0, 0, 1)",
+            "1e400"
+        ],
     ]);
     assert_eq!(read["rows"], expected);
     // What the columns mean is known again.
@@ -127,11 +170,26 @@ fn values_that_cannot_be_kept_are_refused() {
         assert!(error.to_string().contains(expected), "{error}");
     };
     let at = |micros: i64| Arc::new(TimestampMicrosecondArray::from(vec![micros]).with_timezone("UTC"));
-    refuse(DataType::Timestamp, 1, at(-719_162 * DAY - 1), "the value of `v` in row 1 of table `v` is not in the years 1 to 9999");
+    refuse(
+        DataType::Timestamp,
+        1,
+        at(-719_162 * DAY - 1),
+        "the value of `v` in row 1 of table `v` is not in the years 1 to 9999",
+    );
     refuse(DataType::Timestamp, 1, at(2_932_897 * DAY), "years 1 to 9999");
     refuse(DataType::Date, 1, Arc::new(Date32Array::from(vec![i32::MAX])), "years 1 to 9999");
-    refuse(DataType::Float64, 1, Arc::new(Float64Array::from(vec![1.0, f64::NAN])), "in row 2 of table `v` is NaN");
-    refuse(DataType::Int64, 1, Arc::new(Int64Array::from(vec![Some(1), None])), "row 2 of table `v` has no value for `v`");
+    refuse(
+        DataType::Float64,
+        1,
+        Arc::new(Float64Array::from(vec![1.0, f64::NAN])),
+        "in row 2 of table `v` is NaN",
+    );
+    refuse(
+        DataType::Int64,
+        1,
+        Arc::new(Int64Array::from(vec![Some(1), None])),
+        "row 2 of table `v` has no value for `v`",
+    );
     let wide = Decimal128Array::from(vec![1000]).with_precision_and_scale(3, 0).unwrap();
     refuse(DataType::Decimal(3, 0), 1, Arc::new(wide), "more digits");
 }
