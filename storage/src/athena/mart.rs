@@ -89,7 +89,7 @@ impl Mart {
         let folder = folder(service, id);
         let lease = Lease::take(service, format!("{folder}lease.json"), id, run).await?;
         match Self::enter(service, id, &folder, history).await {
-            Ok((log, crashed)) => {
+            Ok(log) => {
                 let mut mart = Self {
                     service: Arc::clone(service),
                     id: id.to_owned(),
@@ -97,7 +97,7 @@ impl Mart {
                     lease: Some(lease),
                     stages: Vec::new(),
                 };
-                if let Err(error) = mart.recover(crashed).await {
+                if let Err(error) = mart.recover().await {
                     let _ = mart.release().await;
                     return Err(error);
                 }
@@ -115,29 +115,26 @@ impl Mart {
         id: &str,
         folder: &str,
         history: History,
-    ) -> Result<(Log, bool), StorageError> {
+    ) -> Result<Log, StorageError> {
         let mut log = Log::open(service, folder, id).await?;
         let crashed = log.tail().filter(|last| last.history.finished_at.is_none());
-        let died = crashed.is_some();
         if let Some(last) = crashed {
             let crashed = History { status: "crashed".to_owned(), ..last.history.clone() };
             ledger::record(service, id, last.fence, &crashed).await?;
         }
         log.enter(history).await?;
-        Ok((log, died))
+        Ok(log)
     }
 
-    async fn recover(&mut self, crashed: bool) -> Result<(), StorageError> {
+    async fn recover(&mut self) -> Result<(), StorageError> {
         self.settle().await?;
-        if crashed {
-            self.find_stages().await?;
-            self.service.abort_uploads(&self.staged()).await?;
-        }
+        self.find_stages().await?;
+        self.service.abort_uploads(&self.staged()).await?;
         self.clear(|fence, own| fence != own).await?;
         self.log.trim().await
     }
 
-    /// Finds the external tables that a run which died left.
+    /// Finds the external tables that earlier runs left, whose files may be gone.
     async fn find_stages(&mut self) -> Result<(), StorageError> {
         let start = format!("_ow_stage_{}_", tag(&self.id));
         let mut token = None;
@@ -432,17 +429,34 @@ impl Mart {
         match self.landed(unit, group).await? {
             Landed::Yes => self.finish(group).await,
             Landed::No => Ok(Applied::Again(why)),
-            Landed::Lost => Err(failed(
-                format!(
-                    "whether {} rows are in table `{}` cannot be told, because the snapshots of that time have been removed (VACUUM); look there for the rows of data mart `{}`, then remove `{}` if they are in",
-                    group.part.rows,
-                    batch.table,
-                    self.id,
-                    self.service.uri(&folder(&self.service, &self.id)),
-                ),
-                false,
-            )),
+            Landed::Lost => self.decided(group).await,
         }
+    }
+
+    /// What the operator says, where nothing else can tell any more.
+    async fn decided(&self, group: &Group) -> Result<Applied, StorageError> {
+        let table = &group.part.batch.table;
+        let folder = folder(&self.service, &self.id);
+        let (there, missing) =
+            (format!("{folder}rows-are-in-{table}"), format!("{folder}rows-are-missing-{table}"));
+        if self.service.exists(&there).await? {
+            self.service.delete(std::slice::from_ref(&there)).await?;
+            return self.finish(group).await;
+        }
+        if self.service.exists(&missing).await? {
+            self.service.delete(std::slice::from_ref(&missing)).await?;
+            return Ok(Applied::Again("the rows are missing".to_owned()));
+        }
+        Err(failed(
+            format!(
+                "whether {} rows of data mart `{}` are in table `{table}` cannot be told, because the snapshots of that time have been removed (VACUUM); look there, and put an empty object at `{}` or at `{}`, then run again",
+                group.part.rows,
+                self.id,
+                self.service.uri(&there),
+                self.service.uri(&missing),
+            ),
+            false,
+        ))
     }
 
     /// Whether a statement that ended badly added its rows all the same. Rows
