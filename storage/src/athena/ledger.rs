@@ -73,7 +73,7 @@ pub(super) async fn stand(service: &Service) -> Result<(), StorageError> {
         let found = request.database_name(&service.place.database).table_name(*table).send().await;
         match found.map_err(fault) {
             Ok(_) => continue,
-            Err(fault) if fault.code == "MetadataException" => {}
+            Err(fault) if fault.is_absent() => {}
             Err(fault) => return Err(service.explain(fault, &format!("look at table `{table}`"))),
         }
         let sql = format!(

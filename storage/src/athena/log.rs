@@ -28,7 +28,7 @@ pub(super) struct Entry {
     pub(super) version: u32,
     pub(super) ordinal: u64,
     /// This entry's own name: a lost answer is told from another run's entry.
-    nonce: String,
+    pub(super) nonce: String,
     pub(super) data_mart_id: String,
     /// The ordinal with which the run started: its fence.
     pub(super) fence: u64,

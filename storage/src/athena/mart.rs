@@ -12,7 +12,7 @@ use super::lease::Lease;
 use super::log::{Append, Entry, History, Log, Next, Part, Unit, What};
 use super::query::{Ended, token};
 use super::service::{Condition, Service, failed, to_json};
-use super::table::{self, Catalog, Column, Landed, Standing, Step};
+use super::table::{self, Base, Catalog, Column, Landed, Standing, Step};
 use super::trouble::fault;
 use super::{ledger, sql};
 use crate::{RunInfo, StorageError, WriteMode};
@@ -89,7 +89,7 @@ impl Mart {
         let folder = folder(service, id);
         let lease = Lease::take(service, format!("{folder}lease.json"), id, run).await?;
         match Self::enter(service, id, &folder, history).await {
-            Ok((log, crashed)) => {
+            Ok(log) => {
                 let mut mart = Self {
                     service: Arc::clone(service),
                     id: id.to_owned(),
@@ -97,7 +97,7 @@ impl Mart {
                     lease: Some(lease),
                     stages: Vec::new(),
                 };
-                if let Err(error) = mart.recover(crashed).await {
+                if let Err(error) = mart.recover().await {
                     let _ = mart.release().await;
                     return Err(error);
                 }
@@ -115,29 +115,26 @@ impl Mart {
         id: &str,
         folder: &str,
         history: History,
-    ) -> Result<(Log, bool), StorageError> {
+    ) -> Result<Log, StorageError> {
         let mut log = Log::open(service, folder, id).await?;
         let crashed = log.tail().filter(|last| last.history.finished_at.is_none());
-        let died = crashed.is_some();
         if let Some(last) = crashed {
             let crashed = History { status: "crashed".to_owned(), ..last.history.clone() };
             ledger::record(service, id, last.fence, &crashed).await?;
         }
         log.enter(history).await?;
-        Ok((log, died))
+        Ok(log)
     }
 
-    async fn recover(&mut self, crashed: bool) -> Result<(), StorageError> {
+    async fn recover(&mut self) -> Result<(), StorageError> {
         self.settle().await?;
-        if crashed {
-            self.find_stages().await?;
-            self.service.abort_uploads(&self.staged()).await?;
-        }
+        self.find_stages().await?;
+        self.service.abort_uploads(&self.staged()).await?;
         self.clear(|fence, own| fence != own).await?;
         self.log.trim().await
     }
 
-    /// Finds the external tables that a run which died left.
+    /// Finds the external tables that earlier runs left, whose files may be gone.
     async fn find_stages(&mut self) -> Result<(), StorageError> {
         let start = format!("_ow_stage_{}_", tag(&self.id));
         let mut token = None;
@@ -256,11 +253,11 @@ impl Mart {
                     units
                 }
             };
-            let Some(intent) = intent_ordinal(self.log.pending()) else { break };
+            let Some(intent) = intent_name(self.log.pending()) else { break };
             let mut left = Vec::new();
             for unit in &current {
                 let Some(group) = groups.remove(&unit.number) else { continue };
-                match self.apply(intent, unit, &group, inherited).await? {
+                match self.apply(&intent, unit, &group, inherited).await? {
                     Applied::Yes => {}
                     Applied::Again(why) => {
                         said = why;
@@ -347,6 +344,11 @@ impl Mart {
             Ok::<_, StorageError>(())
         };
         let Some(standing) = Standing::load(service, table).await? else {
+            // Dropped to be built anew, with its rows: never seen empty.
+            if is_rebuilding(self.log.pending(), number) {
+                let location = service.uri(&self.new_location(table));
+                return Ok(Unit { number, base: Base::default(), rebuild: Some(location) });
+            }
             remember().await?;
             let location = self.new_location(table);
             service.define(&table::create(database, table, &service.uri(&location), &part.columns)).await?;
@@ -398,7 +400,7 @@ impl Mart {
     /// Brings one table's rows in.
     async fn apply(
         &self,
-        intent: u64,
+        intent: &str,
         unit: &Unit,
         group: &Group,
         inherited: bool,
@@ -410,7 +412,7 @@ impl Mart {
         let Some(statement) = batch.statement(&self.service.place.database, &unit.base) else {
             return Ok(Applied::Yes);
         };
-        let token = token(&format!("{}/{intent}/{}", tag(&self.id), unit.number));
+        let token = token(&format!("{intent}/{}", unit.number));
         let why = match self.service.query(&statement, &token).await {
             Ok(()) => return self.finish(group).await,
             Err(Ended::Unknown(error)) => return Err(error),
@@ -427,17 +429,34 @@ impl Mart {
         match self.landed(unit, group).await? {
             Landed::Yes => self.finish(group).await,
             Landed::No => Ok(Applied::Again(why)),
-            Landed::Lost => Err(failed(
-                format!(
-                    "whether {} rows are in table `{}` cannot be told, because the snapshots of that time have been removed (VACUUM); look there for the rows of data mart `{}`, then remove `{}` if they are in",
-                    group.part.rows,
-                    batch.table,
-                    self.id,
-                    self.service.uri(&folder(&self.service, &self.id)),
-                ),
-                false,
-            )),
+            Landed::Lost => self.decided(group).await,
         }
+    }
+
+    /// What the operator says, where nothing else can tell any more.
+    async fn decided(&self, group: &Group) -> Result<Applied, StorageError> {
+        let table = &group.part.batch.table;
+        let folder = folder(&self.service, &self.id);
+        let (there, missing) =
+            (format!("{folder}rows-are-in-{table}"), format!("{folder}rows-are-missing-{table}"));
+        if self.service.exists(&there).await? {
+            self.service.delete(std::slice::from_ref(&there)).await?;
+            return self.finish(group).await;
+        }
+        if self.service.exists(&missing).await? {
+            self.service.delete(std::slice::from_ref(&missing)).await?;
+            return Ok(Applied::Again("the rows are missing".to_owned()));
+        }
+        Err(failed(
+            format!(
+                "whether {} rows of data mart `{}` are in table `{table}` cannot be told, because the snapshots of that time have been removed (VACUUM); look there, and put an empty object at `{}` or at `{}`, then run again",
+                group.part.rows,
+                self.id,
+                self.service.uri(&there),
+                self.service.uri(&missing),
+            ),
+            false,
+        ))
     }
 
     /// Whether a statement that ended badly added its rows all the same. Rows
@@ -467,10 +486,9 @@ impl Mart {
     }
 
     /// Builds a table anew at another place: for columns that cannot be changed.
-    async fn rebuild(&self, intent: u64, location: &str, group: &Group) -> Result<Applied, StorageError> {
+    async fn rebuild(&self, intent: &str, location: &str, group: &Group) -> Result<Applied, StorageError> {
         let (service, batch) = (&self.service, &group.part.batch);
-        let (database, step) =
-            (&service.place.database, format!("{}/{intent}/{}", tag(&self.id), batch.table));
+        let (database, step) = (&service.place.database, format!("{intent}/{}", batch.table));
         let stands = || async {
             let standing = Standing::load(service, &batch.table).await?;
             Ok::<_, StorageError>(standing.map(|standing| standing.location))
@@ -552,7 +570,16 @@ fn last_intent(entries: &[Entry]) -> Option<Vec<Unit>> {
     })
 }
 
-fn intent_ordinal(entries: &[Entry]) -> Option<u64> {
+/// Whether an attempt has begun to build a table anew.
+fn is_rebuilding(entries: &[Entry], number: usize) -> bool {
+    entries.iter().any(|entry| match &entry.what {
+        What::Apply(units) => units.iter().any(|unit| unit.number == number && unit.rebuild.is_some()),
+        _ => false,
+    })
+}
+
+/// The name of that attempt, which no other attempt anywhere has.
+fn intent_name(entries: &[Entry]) -> Option<String> {
     let intent = |entry: &&Entry| matches!(entry.what, What::Apply(_));
-    entries.iter().rev().find(intent).map(|entry| entry.ordinal)
+    entries.iter().rev().find(intent).map(|entry| entry.nonce.clone())
 }

@@ -45,7 +45,7 @@
 //!
 //! *After 3*: the statements of the `Apply` entry may have been started or not,
 //! may still run or have ended in any way. The next run starts the same ones with
-//! the same tokens (`ClientRequestToken` made of data mart, entry and table), for
+//! the same tokens (`ClientRequestToken` made of the entry's own name and the table), for
 //! which Athena answers with the statement that is there already, if it is. Then:
 //!
 //! - *It succeeded.* Then its guard held and the rows are in, once.

@@ -580,7 +580,7 @@ pub(super) async fn has_database(service: &Service) -> Result<bool, StorageError
         Ok(_) => Ok(true),
         Err(error) => {
             let fault = fault(error);
-            if fault.code == "MetadataException" && fault.message.contains("EntityNotFound") {
+            if fault.is_absent() {
                 return Ok(false);
             }
             Err(service.explain(fault, &format!("look at database `{}`", service.place.database)))

@@ -119,7 +119,8 @@ impl Batch {
         let keyed = self.is_keyed();
         let keys: Vec<_> = (0..)
             .zip(&self.columns)
-            .filter_map(|(place, column): (usize, _)| column.key.then(|| format!("\"c{place}\"")))
+            .filter(|(_, column): &(usize, &Staged)| column.key)
+            .map(|(place, _)| format!("\"c{place}\""))
             .collect();
         let partition = format!("PARTITION BY {}", keys.join(", "));
         let mut values = vec!["\"ow_row\"".to_owned()];

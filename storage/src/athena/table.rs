@@ -171,7 +171,7 @@ impl Standing {
             Ok(answer) => answer.table_metadata,
             Err(error) => {
                 let fault = fault(error);
-                if fault.code == "MetadataException" && fault.message.contains("EntityNotFound") {
+                if fault.is_absent() {
                     return Ok(None);
                 }
                 return Err(service.explain(fault, &format!("look at table `{table}`")));

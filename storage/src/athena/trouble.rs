@@ -69,6 +69,12 @@ impl Fault {
         by_status && !self.is_keyless() || THROTTLED.contains(&self.code.as_str())
     }
 
+    /// The catalog does not know what was asked for.
+    pub(super) fn is_absent(&self) -> bool {
+        let said = self.message.to_lowercase().replace(' ', "");
+        self.code == "MetadataException" && said.contains("notfound")
+    }
+
     /// No credentials were found at all.
     fn is_keyless(&self) -> bool {
         self.status.is_none() && self.message.contains("credentials")

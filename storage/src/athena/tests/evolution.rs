@@ -116,7 +116,7 @@ fn hostile_and_reserved_names_are_only_names() {
     let rows =
         batch(&schema, vec![Arc::new(Int64Array::from(vec![1])), text(), text(), text(), text(), text()]);
     for run_id in ["r1", "r2"] {
-        place.load(&run(run_id), &schema, WriteMode::Merge, &[rows.clone()]).unwrap();
+        place.load(&run(run_id), &schema, WriteMode::Merge, std::slice::from_ref(&rows)).unwrap();
     }
     let names =
         "\"group\", \"a___drop_table_t____\", \"_b____location__s3___x\", \"ow_row\", \"______x\", \"c0\"";
@@ -124,7 +124,7 @@ fn hostile_and_reserved_names_are_only_names() {
     let mut storage = place.open(&run("r3"));
     assert_eq!(storage.columns("Select").unwrap().unwrap(), schema.fields);
     drop(storage);
-    place.load(&run("r4"), &schema, WriteMode::Replace, &[rows.clone()]).unwrap();
+    place.load(&run("r4"), &schema, WriteMode::Replace, std::slice::from_ref(&rows)).unwrap();
     // A column by column, all in one set more.
     let part = rows.project(&[0, 2]).unwrap();
     place.load(&run("r5"), &schema, WriteMode::Merge, &[part, rows]).unwrap();

@@ -123,7 +123,7 @@ fn a_full_refresh_builds_the_table_anew_whatever_its_types() {
     let ids = Arc::new(StringArray::from(vec!["x", "y"]));
     let times = arrow_array::TimestampMicrosecondArray::from(vec![Some(1), None]).with_timezone("UTC");
     let fresh = batch(&text, vec![ids, Arc::new(times)]);
-    let error = place.load(&run("r2"), &text, WriteMode::Merge, &[fresh.clone()]).unwrap_err();
+    let error = place.load(&run("r2"), &text, WriteMode::Merge, std::slice::from_ref(&fresh)).unwrap_err();
     assert!(error.to_string().contains("run a full refresh"), "{error}");
     let before = place.keys("/metadata/").len();
     assert!(before > 0);

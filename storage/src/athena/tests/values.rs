@@ -146,7 +146,7 @@ print(json.dumps({"types": {f.name: str(f.field_type) for f in t.schema().fields
             "Decimal('0E-10')",
             "null",
             "None",
-            "datetime.date(1582, 10, 15)",
+            "datetime.date(1582, 10, 14)",
             "datetime.datetime(2024, 1, 1, 0, 0, 0, 1)",
             "1e400"
         ],
