@@ -90,6 +90,11 @@ impl Encoder {
         &self.sets
     }
 
+    /// Bytes that wait in memory.
+    pub(super) fn buffered(&self) -> usize {
+        self.writer.as_ref().map_or(0, |writer| writer.bytes_written() + writer.memory_size())
+    }
+
     /// Rows since the last commit.
     pub(super) fn rows(&self) -> i64 {
         self.rows
@@ -254,7 +259,8 @@ fn convert(column: &Column, array: &ArrayRef) -> Result<ArrayRef, Fault> {
     if *array.data_type() != column.field.data_type.arrow() {
         return Err(Fault::Type(array.data_type().clone()));
     }
-    if let (Some(nulls), false) = (array.nulls().filter(|nulls| nulls.null_count() > 0), column.field.nullable)
+    if let (Some(nulls), false) =
+        (array.nulls().filter(|nulls| nulls.null_count() > 0), column.field.nullable)
     {
         let row = (0..nulls.len()).find(|row| nulls.is_null(*row)).unwrap_or_default();
         return Err(Fault::Null(row));
@@ -313,7 +319,8 @@ fn check(column: &Column, array: &ArrayRef) -> Result<(), Fault> {
             bad((0..values.len()).filter(valid).find(out), OUT_OF_YEARS)
         }
         DataType::Timestamp => {
-            let values = array.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(type_fault)?.values();
+            let values =
+                array.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(type_fault)?.values();
             let out = |row: &usize| values.get(*row).is_some_and(|micros| text::timestamp(*micros).is_none());
             bad((0..values.len()).filter(valid).find(out), OUT_OF_YEARS)
         }
@@ -361,7 +368,8 @@ fn texts(from: DataType, array: &ArrayRef) -> Result<ArrayRef, Fault> {
             }
         }
         DataType::Timestamp => {
-            let values = array.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(type_fault)?.values();
+            let values =
+                array.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(type_fault)?.values();
             for (row, value) in values.iter().enumerate() {
                 push(row, text::timestamp(*value), OUT_OF_YEARS)?;
             }

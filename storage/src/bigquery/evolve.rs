@@ -348,11 +348,12 @@ fn fit(table: &str, standing: &Standing, column: &Value, wanted: &Field) -> Resu
     }
     let kind = types::kind(column);
     let Kind::Known(stands) = kind else {
-        let fits = kind == Kind::AnyDecimal && matches!(wanted.data_type, DataType::Decimal(..) | DataType::Int64);
+        let fits =
+            kind == Kind::AnyDecimal && matches!(wanted.data_type, DataType::Decimal(..) | DataType::Int64);
         return if fits { Ok(kind) } else { Err(no_fit(table, name, &kind, wanted)) };
     };
-    let widest = crate::types::widest(stands, wanted.data_type)
-        .ok_or_else(|| no_fit(table, name, &kind, wanted))?;
+    let widest =
+        crate::types::widest(stands, wanted.data_type).ok_or_else(|| no_fit(table, name, &kind, wanted))?;
     if widest == stands {
         return Ok(kind);
     }
@@ -398,12 +399,7 @@ impl Plan {
     /// Makes the changes. All of them are harmless by themselves: a table without
     /// rows, a column of nulls, a wider type. False if somebody else changed the
     /// table meanwhile: then a new plan is needed.
-    pub(super) async fn apply(
-        &self,
-        warehouse: &Warehouse,
-        table: &str,
-        job: &str,
-    ) -> Result<bool, Trouble> {
+    pub(super) async fn apply(&self, warehouse: &Warehouse, table: &str, job: &str) -> Result<bool, Trouble> {
         if let Some(create) = &self.create {
             warehouse.create_table(table, create.clone()).await?;
             return Ok(true);

@@ -111,11 +111,9 @@ impl Warehouse {
     fn outcome(&self, id: &str, job: Value) -> Result<Value, Trouble> {
         match job.pointer("/status/errorResult") {
             None => Ok(job),
-            Some(error) => Err(Trouble::Api(ApiError::from_job(
-                error,
-                job.pointer("/status/errors"),
-                self.link(id),
-            ))),
+            Some(error) => {
+                Err(Trouble::Api(ApiError::from_job(error, job.pointer("/status/errors"), self.link(id))))
+            }
         }
     }
 
@@ -179,8 +177,7 @@ impl Warehouse {
                 return Ok(());
             }
             match &trouble {
-                Trouble::Api(error)
-                    if error.status == 0 && error.is_transient() && attempt < ATTEMPTS => {}
+                Trouble::Api(error) if error.status == 0 && error.is_transient() && attempt < ATTEMPTS => {}
                 _ => return Err(trouble),
             }
             tokio::time::sleep(self.client.pace.wait(attempt)).await;
@@ -204,9 +201,7 @@ impl Warehouse {
             let result = self.attempt(&id, &configuration).await;
             tried += 1;
             match result {
-                Err(Trouble::Api(error))
-                    if error.status == 0 && error.is_transient() && tried < ATTEMPTS =>
-                {
+                Err(Trouble::Api(error)) if error.status == 0 && error.is_transient() && tried < ATTEMPTS => {
                     tokio::time::sleep(self.client.pace.wait(tried)).await;
                 }
                 result => return result.map(|_| ()),

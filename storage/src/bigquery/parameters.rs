@@ -98,8 +98,7 @@ impl Parameters {
         let credentials = self.credentials(&endpoint, &mut problems);
         let prefix = self.table_prefix.clone().unwrap_or_default();
         if let Some(reason) = names::reserved(&prefix) {
-            problems
-                .push(problem("TablePrefix", format!("`TablePrefix` {reason}; choose another one")));
+            problems.push(problem("TablePrefix", format!("`TablePrefix` {reason}; choose another one")));
         }
         let billing = given(&self.project_id).unwrap_or(&project).to_owned();
         if let (Some(reason), Some(_)) = (names::bad_project(&billing), given(&self.project_id)) {
@@ -143,8 +142,10 @@ impl Parameters {
             };
             problems.push(problem(ID, message));
         } else {
-            let project_at = if given(&self.destination_project_id).is_some() { "DestinationProjectID" } else { ID };
-            let dataset_at = if given(&self.destination_dataset_name).is_some() { "DestinationDatasetName" } else { ID };
+            let project_at =
+                if given(&self.destination_project_id).is_some() { "DestinationProjectID" } else { ID };
+            let dataset_at =
+                if given(&self.destination_dataset_name).is_some() { "DestinationDatasetName" } else { ID };
             if let Some(reason) = names::bad_project(project) {
                 problems.push(problem(project_at, format!("the project in `{project_at}` {reason}")));
             }
@@ -158,10 +159,14 @@ impl Parameters {
     fn endpoint(&self, problems: &mut Vec<Problem>) -> String {
         let endpoint = given(&self.endpoint).unwrap_or(ENDPOINT).trim_end_matches('/');
         let endpoint = endpoint.strip_suffix("/bigquery/v2").unwrap_or(endpoint);
-        let good = url::Url::parse(endpoint)
-            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none());
+        let good = url::Url::parse(endpoint).is_ok_and(|url| {
+            matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none()
+        });
         if !good {
-            problems.push(problem("Endpoint", "`Endpoint` has to be an address, such as `http://localhost:9050`"));
+            problems.push(problem(
+                "Endpoint",
+                "`Endpoint` has to be an address, such as `http://localhost:9050`",
+            ));
         }
         endpoint.to_owned()
     }

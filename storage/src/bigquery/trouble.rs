@@ -168,7 +168,9 @@ fn explain(error: &ApiError, project: &str, doing: &str) -> StorageError {
             None,
         ),
         (_, "billingNotEnabled" | "billingTierLimitExceeded") => config(
-            format!("cannot {doing}: {said}; enable billing for project `{project}`, or set `ProjectID`{job}"),
+            format!(
+                "cannot {doing}: {said}; enable billing for project `{project}`, or set `ProjectID`{job}"
+            ),
             Some("ProjectID"),
         ),
         (_, "quotaExceeded") => StorageError::Failed {
@@ -178,7 +180,9 @@ fn explain(error: &ApiError, project: &str, doing: &str) -> StorageError {
             retryable: true,
         },
         (_, "resourcesExceeded" | "responseTooLarge" | "tooLarge") => StorageError::Failed {
-            message: format!("cannot {doing}: BigQuery has not the resources for it: {said}; commit more often{job}"),
+            message: format!(
+                "cannot {doing}: BigQuery has not the resources for it: {said}; commit more often{job}"
+            ),
             retryable: false,
         },
         _ if said.contains("PARSE_JSON") => StorageError::Refused {
@@ -195,7 +199,8 @@ fn explain(error: &ApiError, project: &str, doing: &str) -> StorageError {
 
 /// BigQuery's text on one line, cut to what a person reads.
 fn clean(text: &str) -> String {
-    let mut words: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect();
+    let mut words: String =
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect();
     while words.ends_with(['.', ' ']) {
         words.pop();
     }

@@ -66,10 +66,7 @@ pub(super) fn field(name: &str, data_type: DataType, description: Option<&str>) 
     }
     if let Some(description) = description {
         // BigQuery keeps 1,024 characters.
-        field.insert(
-            "description".to_owned(),
-            json!(description.chars().take(1024).collect::<String>()),
-        );
+        field.insert("description".to_owned(), json!(description.chars().take(1024).collect::<String>()));
     }
     Value::Object(field)
 }

@@ -191,6 +191,7 @@ fn step(answer: &Answer) -> Step {
     if answer.status != 308 {
         return Step::Taken;
     }
-    let end = answer.range.as_deref().and_then(|range| range.rsplit('-').next()?.trim().parse::<usize>().ok());
+    let end =
+        answer.range.as_deref().and_then(|range| range.rsplit('-').next()?.trim().parse::<usize>().ok());
     Step::At(end.map_or(0, |end| end + 1))
 }

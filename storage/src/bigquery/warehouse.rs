@@ -116,9 +116,7 @@ pub(super) async fn create_dataset(
     match client.post(&["projects", project, "datasets"], &body, &what).await {
         Ok(made) => Ok(location(&made)),
         // Somebody else made it meanwhile, or the first answer was lost.
-        Err(trouble) if trouble.is(409) => {
-            find_dataset(client, project, dataset).await?.ok_or(trouble)
-        }
+        Err(trouble) if trouble.is(409) => find_dataset(client, project, dataset).await?.ok_or(trouble),
         Err(trouble) => Err(trouble),
     }
 }
