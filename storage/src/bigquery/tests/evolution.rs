@@ -101,10 +101,9 @@ fn numbers_widen_in_place_and_take_narrower_rows() {
     place.load(&wide, WriteMode::Merge, &[rows]).unwrap();
     // A table that is wider takes narrower rows.
     place.load(&of(DataType::Int64), WriteMode::Merge, &[ints(3, 5)]).unwrap();
-    assert_eq!(
-        place.query("SELECT CAST(n AS STRING) FROM `p.d.t` ORDER BY id"),
-        ["9223372036854775807.0000", "1.2345", "5.0000"]
-    );
+    let found = place.query("SELECT CAST(n AS STRING) FROM `p.d.t` ORDER BY id");
+    let found: Vec<_> = found.iter().map(|text| plain(text)).collect();
+    assert_eq!(found, ["9223372036854775807", "1.2345", "5"]);
     let field = &place.fake.table("t")["schema"]["fields"][1];
     assert_eq!((field["precision"].as_str(), field["scale"].as_str()), (Some("23"), Some("4")));
 }

@@ -188,3 +188,9 @@ fn put(storage: &mut BigQueryStorage, schema: &TableSchema, mode: WriteMode, row
 fn state(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
     entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
+
+/// A number's text without the zeros that say nothing: BigQuery writes none.
+fn plain(text: &str) -> &str {
+    let text = text.strip_prefix("0.").map_or(text, |_| text.trim_start_matches('0'));
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
+}

@@ -245,3 +245,47 @@ fn many_rows_go_in_many_files() {
     }
     assert!(place.fake.requests("upload.start").len() > 6);
 }
+
+/// One million rows of ten fields: `cargo test -- --ignored --nocapture measured`.
+#[test]
+#[ignore = "takes a while; prints what it measured"]
+fn measured() {
+    let place = place!();
+    let mut fields = vec![("id".to_owned(), DataType::Int64)];
+    fields.extend(
+        (1..10).map(|n| (format!("f{n}"), if n % 2 == 0 { DataType::Int64 } else { DataType::Text })),
+    );
+    let fields: Vec<_> = fields.iter().map(|(name, data_type)| (name.as_str(), *data_type)).collect();
+    let schema = stream("t", &fields, 1);
+    let page = |from: i64| {
+        let columns = fields.iter().enumerate().map(|(n, (_, data_type))| -> ArrayRef {
+            let values = (from..from + 10_000).map(|id| id.wrapping_mul(7919 + n as i64 * 104_729));
+            match data_type {
+                _ if n == 0 => Arc::new(Int64Array::from_iter_values(from..from + 10_000)),
+                DataType::Int64 => Arc::new(Int64Array::from_iter_values(values)),
+                _ => Arc::new(StringArray::from_iter_values(values.map(|value| format!("value {value}")))),
+            }
+        });
+        batch(&schema, columns.collect())
+    };
+    for mode in [WriteMode::Append, WriteMode::Merge, WriteMode::Replace] {
+        let began = std::time::Instant::now();
+        let mut storage = place.open_as(&refresh("r"));
+        let table = storage.open_table(&schema, mode).unwrap();
+        let mut written = Duration::ZERO;
+        for from in 0..100 {
+            let rows = page(from * 10_000);
+            let at = std::time::Instant::now();
+            storage.write(table, &rows).unwrap();
+            written += at.elapsed();
+        }
+        let waited = storage.waited();
+        storage.finish(Outcome::Succeeded, &none(), None).unwrap();
+        eprintln!(
+            "{mode:?}: {:?} in all, {written:?} in write ({waited:?} of it waiting), {:?} waiting in all",
+            began.elapsed(),
+            storage.waited()
+        );
+        assert_eq!(place.query("SELECT COUNT(*) FROM `p.d.t`"), ["1000000"]);
+    }
+}
