@@ -85,6 +85,11 @@ impl Fake {
         self.call("DELETE", "/_fake/faults", &Value::Null);
     }
 
+    /// Makes the fake as it was at its start.
+    pub(super) fn reset(&self) {
+        self.call("POST", "/_fake/reset", &Value::Null);
+    }
+
     /// The requests so far of operations like this.
     pub(super) fn requests(&self, operation: &str) -> Vec<Value> {
         let found = self.call("GET", &format!("/_fake/requests?op={operation}"), &Value::Null);

@@ -21,11 +21,11 @@ const EXPECTED: [&str; 6] = ["0", "1", "10", "11", "20", "21"];
 const IDS: &str = "SELECT id FROM `p.d.t` ORDER BY id";
 
 /// Every request from the nth on has this fault, and the run dies of it; then
-/// another run goes on. Answers how many requests a whole run has.
+/// another run goes on, until a run needs no more requests.
 fn die_everywhere(fault: &serde_json::Value, run_info: &RunInfo, prepare: impl Fn(&Place), mode: WriteMode) {
     let Some(place) = Place::new() else { return };
     for nth in 0..200 {
-        place.fake.call("POST", "/_fake/reset", &serde_json::Value::Null);
+        place.fake.reset();
         prepare(&place);
         let mut rule = fault.clone();
         rule["skip"] = json!(nth);
@@ -103,6 +103,7 @@ fn a_replacement_that_was_committed_is_put_in_its_place_by_the_next_run() {
 
 #[test]
 fn faults_that_go_away_are_not_seen() {
+    let place = place!();
     for rules in [
         json!([{"op": "*", "status": 503, "probability": 0.2, "times": 25}]),
         json!([{"op": "*", "drop": "response", "probability": 0.2, "times": 25}]),
@@ -116,7 +117,7 @@ fn faults_that_go_away_are_not_seen() {
         json!([{"op": "*", "status": 500, "raw": "<html>", "times": 2}]),
         json!([{"op": "jobs.get", "truncate": 20, "times": 2}]),
     ] {
-        let place = place!();
+        place.fake.reset();
         place.fake.fault(rules.clone());
         pages(&place, &run("r"), &people(0), WriteMode::Append)
             .unwrap_or_else(|error| panic!("{rules}: {error}"));
@@ -128,11 +129,12 @@ fn faults_that_go_away_are_not_seen() {
 
 #[test]
 fn jobs_that_fail_for_no_reason_of_their_own_are_tried_again_and_do_nothing_twice() {
+    let place = place!();
     for after_work in [false, true] {
         for (op, body) in
             [("job.query", "MERGE|INSERT INTO `p`.`d`.`t`"), ("job.load", "."), ("job.query", ".")]
         {
-            let place = place!();
+            place.fake.reset();
             place.fake.fault(json!({"op": op, "body": body, "job_error": "backendError", "after_work": after_work, "times": 2}));
             pages(&place, &run("r"), &people(0), WriteMode::Append).unwrap();
             assert_eq!(place.query(IDS), EXPECTED, "{op} {body} {after_work}");
