@@ -1,6 +1,7 @@
 # The commands a person types. `make demo` and `make test` need rustup, a C
 # compiler, make and git; rustup installs the toolchain and the wasm target
-# that rust-toolchain.toml names.
+# that rust-toolchain.toml names. `make test` also uses Python 3.11 and
+# PostgreSQL where they are installed.
 
 CARGO ?= cargo
 GUEST = $(CARGO) build --locked --target wasm32-wasip2 --profile guest
@@ -25,8 +26,12 @@ demo: build ## Load the payment files of demo/ into a SQLite database and show t
 	$(CARGO) build --locked -p ow-host --example rows
 	OW_HOST=$(HOST) ROWS=$(TARGET)/debug/examples/rows WASM=$(WASM) OUT=$(TARGET)/demo sh demo/demo.sh
 
+# Where there is no Python, venv.sh says so and prints nothing, and the tests that
+# need it name themselves as skipped.
 test: connectors ## Run every test
-	$(CARGO) test --locked --workspace
+	python=$$(sh tests/cloud/venv.sh $(TARGET)/venv) && export OW_TEST_PYTHON="$$python" && \
+	$(CARGO) test --locked --workspace && \
+	if [ -n "$$python" ]; then cd tests/cloud && "$$python" -m pytest -q; fi
 
 lint: ## Check formatting, lints and the contract's version
 	$(CARGO) fmt --all --check

@@ -10,11 +10,18 @@ use std::time::Duration;
 
 use arrow_array::RecordBatch;
 
+#[cfg(feature = "athena")]
+pub mod athena;
 #[cfg(feature = "bigquery")]
 mod bigquery;
+pub mod contract;
 pub mod discard;
 mod driver;
 pub mod error;
+#[cfg(feature = "local-files")]
+pub mod local_files;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub mod registry;
 pub mod schema;
 pub mod sqlite;
@@ -83,6 +90,23 @@ pub trait Storage: Send {
     /// Becomes visible with the next commit.
     fn open_table(&mut self, table: &TableSchema, mode: WriteMode) -> Result<TableId, StorageError>;
 
+    /// Opens the host's own table of refused rows ([`contract::quarantine`]),
+    /// which [`Storage::open_table`] must refuse to streams even while it is
+    /// open. It is opened like a stream's in
+    /// [`WriteMode::Append`], but its name stands as it is, without the
+    /// storage's prefix; and in a full refresh too rows are added to it, and
+    /// become durable with each commit. All data marts share it.
+    ///
+    /// A storage that cannot keep it refuses: then nothing can be left out.
+    fn open_quarantine(&mut self, table: &TableSchema) -> Result<TableId, StorageError> {
+        Err(StorageError::Refused {
+            message: format!(
+                "this storage keeps no table `{}`, so that contracts cannot leave out values or rows; use `evolve` or `freeze`",
+                table.name
+            ),
+        })
+    }
+
     /// Takes rows. The columns are a subset of the table's, found by name, with
     /// the Arrow types of [`DataType::arrow`]. A column of the table that the
     /// batch lacks is null in new rows; under [`WriteMode::Merge`] it keeps its
@@ -93,8 +117,9 @@ pub trait Storage: Send {
     /// together.
     fn commit(&mut self, changes: &StateChanges) -> Result<(), StorageError>;
 
-    /// The columns of a stream's table as it stands now, in the types that this
-    /// storage keeps for them; none where there is no table. What the run itself
+    /// The columns of a stream's table as it stands now, named like the stream's
+    /// fields (but for their case), in the types that this storage keeps for
+    /// them; none where there is no table. What the run itself
     /// has not committed yet may be missing.
     fn columns(&mut self, stream: &str) -> Result<Option<Vec<Field>>, StorageError>;
 

@@ -12,8 +12,14 @@ use super::{RunInfo, Storage, StorageError};
 /// The storages of this build.
 const DRIVERS: &[&dyn Driver] = &[
     &super::sqlite::Sqlite,
+    #[cfg(feature = "postgres")]
+    &super::postgres::Postgres,
     #[cfg(feature = "bigquery")]
     &super::bigquery::BigQuery,
+    #[cfg(feature = "athena")]
+    &super::athena::Athena,
+    #[cfg(feature = "local-files")]
+    &super::local_files::LocalFiles,
     &super::discard::DiscardDriver,
 ];
 
@@ -26,10 +32,13 @@ struct Absent {
 }
 
 const ABSENT: &[Absent] = &[
+    #[cfg(not(feature = "local-files"))]
     Absent { name: "LocalFiles", alias: "LOCAL_FILES", feature: Some("local-files") },
+    #[cfg(not(feature = "postgres"))]
     Absent { name: "Postgres", alias: "POSTGRES", feature: Some("postgres") },
     #[cfg(not(feature = "bigquery"))]
     Absent { name: "GoogleBigQuery", alias: "GOOGLE_BIGQUERY", feature: Some("bigquery") },
+    #[cfg(not(feature = "athena"))]
     Absent { name: "AwsAthena", alias: "AWS_ATHENA", feature: Some("athena") },
     Absent { name: "Snowflake", alias: "SNOWFLAKE", feature: None },
     Absent { name: "AwsRedshift", alias: "AWS_REDSHIFT", feature: None },
@@ -66,9 +75,43 @@ fn find(name: &str) -> Result<&'static dyn Driver, StorageError> {
     Err(StorageError::Config { message, parameter: None })
 }
 
+/// A storage as it is listed.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Listed {
+    /// What stands in `storage.name`.
+    pub name: &'static str,
+    /// How OWOX's backend writes it, which is taken too.
+    pub alias: &'static str,
+    /// What it is.
+    pub description: String,
+    /// The JSON Schema of its parameters.
+    pub parameters: Value,
+}
+
+/// The storages that this build writes to.
+pub fn list() -> Vec<Listed> {
+    let listed = |driver: &&dyn Driver| {
+        let parameters = schema(*driver);
+        let description = parameters.get("description").and_then(Value::as_str).unwrap_or_default();
+        Listed { name: driver.name(), alias: driver.alias(), description: description.to_owned(), parameters }
+    };
+    DRIVERS.iter().map(listed).collect()
+}
+
 /// The JSON Schema of a storage's parameters.
 pub fn parameters_schema(name: &str) -> Result<Value, StorageError> {
-    Ok(find(name)?.schema())
+    Ok(schema(find(name)?))
+}
+
+/// The schema of a storage's parameters under the storage's name, whatever the
+/// type is called in the code.
+fn schema(driver: &dyn Driver) -> Value {
+    let mut schema = driver.schema();
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert("title".to_owned(), driver.name().into());
+    }
+    schema
 }
 
 /// What is wrong with a storage's parameters, everything at once.

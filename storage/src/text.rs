@@ -195,10 +195,14 @@ fn push_wide(text: &mut Text, number: u128, count: u32) {
 
 /// The clock's time as a timestamp.
 pub(crate) fn now() -> String {
-    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let micros = i64::try_from(elapsed.as_micros()).unwrap_or_default();
-    let text = timestamp(micros).unwrap_or_else(Text::new);
+    let text = timestamp(now_micros()).unwrap_or_else(Text::new);
     String::from_utf8_lossy(text.as_bytes()).into_owned()
+}
+
+/// The clock's time in microseconds since 1970.
+pub(crate) fn now_micros() -> i64 {
+    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_micros()).unwrap_or_default()
 }
 
 /// The text of a truth value.

@@ -2,7 +2,9 @@
 //! back-pressure.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use tokio::sync::{mpsc, oneshot};
@@ -31,6 +33,7 @@ enum Request {
 pub struct StorageHandle {
     requests: mpsc::Sender<Request>,
     failure: Arc<OnceLock<StorageError>>,
+    waited: Arc<AtomicU64>,
 }
 
 /// Moves a storage to a thread of its own, which ends with
@@ -38,14 +41,15 @@ pub struct StorageHandle {
 pub fn spawn(storage: Box<dyn Storage>) -> Result<StorageHandle, StorageError> {
     let (requests, queue) = mpsc::channel(QUEUE);
     let failure = Arc::new(OnceLock::new());
-    let worker = Worker { storage, failure: Arc::clone(&failure) };
+    let waited = Arc::new(AtomicU64::new(0));
+    let worker = Worker { storage, failure: Arc::clone(&failure), waited: Arc::clone(&waited) };
     std::thread::Builder::new().name("ow-storage".to_owned()).spawn(move || worker.run(queue)).map_err(
         |error| StorageError::Failed {
             message: format!("the storage's thread could not be started: {error}"),
             retryable: true,
         },
     )?;
-    Ok(StorageHandle { requests, failure })
+    Ok(StorageHandle { requests, failure, waited })
 }
 
 impl StorageHandle {
@@ -86,6 +90,13 @@ impl StorageHandle {
         answer.await.unwrap_or_else(|_| Err(self.gone()))
     }
 
+    /// How long the storage has waited for its service; see
+    /// [`Storage::waited`].
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        Duration::from_nanos(self.waited.load(Ordering::Relaxed))
+    }
+
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, StorageError> {
         self.check()?;
         let (reply, answer) = oneshot::channel();
@@ -109,6 +120,7 @@ impl StorageHandle {
 struct Worker {
     storage: Box<dyn Storage>,
     failure: Arc<OnceLock<StorageError>>,
+    waited: Arc<AtomicU64>,
 }
 
 impl Worker {
@@ -126,6 +138,7 @@ impl Worker {
                 Request::Commit(changes, reply) => self.answer(reply, |storage| storage.commit(&changes)),
                 Request::Finish(outcome, changes, error, reply) => {
                     let result = self.finish(outcome, &changes, error.as_deref());
+                    self.note_wait();
                     // Closes what the storage has open before anybody hears of it.
                     drop(self);
                     let _ = reply.send(result);
@@ -145,9 +158,16 @@ impl Worker {
         if let Some(failure) = self.failure.get() {
             return Err(failure.clone());
         }
-        ask(self.storage.as_mut()).inspect_err(|error| {
+        let answer = ask(self.storage.as_mut()).inspect_err(|error| {
             let _ = self.failure.set(error.clone());
-        })
+        });
+        self.note_wait();
+        answer
+    }
+
+    fn note_wait(&self) {
+        let nanos = u64::try_from(self.storage.waited().as_nanos()).unwrap_or(u64::MAX);
+        self.waited.store(nanos, Ordering::Relaxed);
     }
 
     fn answer<T>(&mut self, reply: Reply<T>, ask: impl FnOnce(&mut dyn Storage) -> Result<T, StorageError>) {

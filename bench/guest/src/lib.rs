@@ -15,6 +15,9 @@ pub struct Settings {
     /// Rows between commits; none: one commit at the end.
     #[serde(default)]
     commit_every: i64,
+    /// Add the rows instead of merging them by their key.
+    #[serde(default)]
+    append: bool,
     /// A file of JSON lines to pass through.
     #[serde(default)]
     json_lines: Option<String>,
@@ -56,6 +59,9 @@ impl Connector for Bench {
         if let Some(path) = &config.json_lines {
             let table = ctx.open_stream(Event::stream(), Open::default())?;
             ctx.copy_json(table, File::open(path)?)?;
+        }
+        if config.append {
+            ctx.open::<Event<'_>>(Open::default().mode(WriteMode::Append))?;
         }
         for id in 0..config.rows {
             ctx.write(&event(id))?;

@@ -29,7 +29,7 @@ pub(super) fn storage(failure: &StorageError) -> Error {
         StorageError::Refused { .. } => ErrorKind::InvalidData,
         StorageError::Config { .. } => ErrorKind::Config,
         StorageError::Busy { .. } | StorageError::Failed { retryable: true, .. } => ErrorKind::Unavailable,
-        StorageError::Failed { .. } => ErrorKind::Internal,
+        _ => ErrorKind::Internal,
     };
     error(kind, failure.to_string())
 }

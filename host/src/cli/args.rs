@@ -55,7 +55,8 @@ pub(super) enum Command {
     Inspect(Inspect),
     /// Check a configuration against its connector, without network or storage
     Validate(Validate),
-    /// Let the connector reach its source with the configuration's credentials
+    /// Let the connector reach its source with the configuration's credentials,
+    /// and reach the storage
     Check(Probe),
     /// List the streams that a run with this configuration can produce
     Discover(Probe),
@@ -65,6 +66,8 @@ pub(super) enum Command {
     /// Print the JSON Schema of a file that ow-host reads
     #[command(subcommand)]
     Schema(Schema),
+    /// List the storages that rows can go to, with their parameters
+    Storages,
     /// Manage the cache of compiled components
     #[command(subcommand)]
     Cache(Cache),

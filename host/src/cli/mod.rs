@@ -87,8 +87,8 @@ async fn command(command: Command, printer: &Printer) -> Result<u8, Failure> {
         }
         Command::Check(args) => {
             let config = load_config(&args.target.config)?;
-            probing(printer, &args.target)?.check(source(&args.target), config).await?;
-            printer.said("the source can be reached", &serde_json::json!({"status": "succeeded"}));
+            let reached = probing(printer, &args.target)?.check(source(&args.target), config).await?;
+            printer.reached(&reached);
         }
         Command::Discover(args) => {
             let config = load_config(&args.target.config)?;
@@ -103,6 +103,7 @@ async fn command(command: Command, printer: &Printer) -> Result<u8, Failure> {
                 .and_then(registry::parameters_schema)
                 .map_err(|error| Failure::new(FailureClass::Usage, error.to_string()))?,
         }),
+        Command::Storages => printer.storages(&registry::list()),
         Command::Cache(command) => cache_command(&command, printer)?,
         Command::Limits => printer.limits(&limits::table()),
         Command::Completions { shell } => {

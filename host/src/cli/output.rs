@@ -13,9 +13,10 @@ use super::args::{Global, Output};
 use crate::failure::Failure;
 use crate::report::text::plain;
 use crate::report::{Event, Level, LogSource, Progress, RunReport, Sink, Status};
-use crate::run::{Inspection, Validation};
+use crate::run::{Inspection, Reached, Validation};
 use crate::sandbox::limits::LimitInfo;
 use crate::storage::TableSchema;
+use crate::storage::registry::Listed;
 
 /// How often a pipe gets a line of progress.
 const PROGRESS_LINES: Duration = Duration::from_secs(5);
@@ -241,6 +242,18 @@ impl Printer {
         ));
     }
 
+    pub(super) fn reached(&self, reached: &Reached) {
+        let Reached { storage, found, .. } = reached;
+        self.said(
+            &format!("the source can be reached\nthe storage {storage} can be reached: {}", plain(found)),
+            &serde_json::json!({"status": "succeeded", "storage": storage, "found": found}),
+        );
+    }
+
+    pub(super) fn storages(&self, storages: &[Listed]) {
+        if self.output == Output::Json { self.json(&storages) } else { print(&storages_text(storages)) }
+    }
+
     pub(super) fn streams(&self, streams: &[TableSchema]) {
         if self.output == Output::Json { self.json(&streams) } else { print(&streams_text(streams)) }
     }
@@ -318,17 +331,23 @@ fn summary(report: &RunReport) -> String {
             crate::storage::WriteMode::Merge => "merge",
             crate::storage::WriteMode::Replace => "replace",
         };
-        let dropped = stream.rows - stream.committed_rows;
+        let refused = if stream.refused_rows == 0 {
+            String::new()
+        } else {
+            format!(", {} refused", HumanCount(stream.refused_rows))
+        };
+        let dropped = stream.rows.saturating_sub(stream.committed_rows).saturating_sub(stream.refused_rows);
         let dropped =
             if dropped == 0 { String::new() } else { format!(", {} not committed", HumanCount(dropped)) };
         let _ = writeln!(
             text,
-            "  {}: {} rows, {} ({mode}{dropped})",
+            "  {}: {} rows, {} ({mode}{refused}{dropped})",
             stream.stream,
             HumanCount(stream.rows),
             HumanBytes(stream.bytes)
         );
     }
+    text.push_str(&refused_text(report));
     let _ = writeln!(
         text,
         "  {} commits, {} requests ({} sent, {} received), {} denied",
@@ -341,14 +360,33 @@ fn summary(report: &RunReport) -> String {
     if report.dropped_log_lines > 0 {
         let _ = writeln!(text, "  {} log lines dropped", HumanCount(report.dropped_log_lines));
     }
+    let waited = match report.storage_wait_ms {
+        0 => String::new(),
+        waited => format!(", the storage waited {} for its service", duration(waited)),
+    };
     let _ = writeln!(
         text,
-        "  {} at most, {} of processor time, {} in all",
+        "  {} at most, {} of processor time, {} in all{waited}",
         HumanBytes(report.peak_memory),
         duration(report.cpu_ms),
         duration(report.wall_ms)
     );
     text
+}
+
+/// What the contracts refused, if they refused anything.
+fn refused_text(report: &RunReport) -> String {
+    let rows: u64 = report.streams.iter().map(|stream| stream.refused_rows).sum();
+    let values: u64 = report.streams.iter().map(|stream| stream.refused_values).sum();
+    if rows == 0 && values == 0 {
+        return String::new();
+    }
+    format!(
+        "  refused by contract: {} rows and {} values of other rows; see the table {}\n",
+        HumanCount(rows),
+        HumanCount(values),
+        crate::storage::contract::quarantine::NAME
+    )
 }
 
 fn inspection_text(inspection: &Inspection) -> String {
@@ -388,11 +426,28 @@ fn inspection_text(inspection: &Inspection) -> String {
     text
 }
 
+/// Each storage with its parameters.
+fn storages_text(storages: &[Listed]) -> String {
+    let mut text = String::new();
+    for storage in storages {
+        let _ = writeln!(text, "{}: {}", storage.name, storage.description.replace('\n', " "));
+        parameter_lines(&mut text, &storage.parameters);
+    }
+    text
+}
+
 /// The parameters of a connector: name, type, whether it is required, what it is.
 fn parameters_text(text: &mut String, schema: &serde_json::Value) {
+    if schema.get("properties").is_some_and(serde_json::Value::is_object) {
+        let _ = writeln!(text, "parameters:");
+    }
+    parameter_lines(text, schema);
+}
+
+/// A line a parameter.
+fn parameter_lines(text: &mut String, schema: &serde_json::Value) {
     let Some(properties) = schema.get("properties").and_then(serde_json::Value::as_object) else { return };
     let required = schema.get("required").and_then(serde_json::Value::as_array);
-    let _ = writeln!(text, "parameters:");
     for (name, property) in properties {
         let word = |key: &str| property.get(key).and_then(serde_json::Value::as_str);
         let mut marks = Vec::new();

@@ -10,6 +10,9 @@ use super::grants::SandboxConfig;
 use super::json;
 use super::problem::{ConfigProblems, Place, Problem, clip, found, nearest, one_line};
 use crate::sandbox::{LimitOverrides, Limits, limits};
+use crate::storage::contract::Contracts;
+
+pub(crate) mod contracts;
 
 /// Keys of the file's object. `$schema` is for editors, `description` for
 /// people; both are OWOX's or everybody's habit and mean nothing to a run.
@@ -82,6 +85,8 @@ pub struct StorageConfig {
     pub name: String,
     /// The parameters, as they stand.
     pub config: Map<String, Value>,
+    /// What happens when a stream brings something new.
+    pub contracts: Contracts,
 }
 
 impl fmt::Debug for SourceConfig {
@@ -94,7 +99,11 @@ impl fmt::Debug for SourceConfig {
 impl fmt::Debug for StorageConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parameters: Vec<&String> = self.config.keys().collect();
-        f.debug_struct("StorageConfig").field("name", &self.name).field("parameters", &parameters).finish()
+        f.debug_struct("StorageConfig")
+            .field("name", &self.name)
+            .field("parameters", &parameters)
+            .field("contracts", &self.contracts)
+            .finish()
     }
 }
 
@@ -243,15 +252,16 @@ impl Reader<'_> {
     fn storage(&mut self, value: Value) -> Option<StorageConfig> {
         let place = Place::of("storage");
         let mut object = self.object(&place, value, "{ \"name\": …, \"config\": { … } }")?;
-        self.unknown_keys(&place, &object, &["name", "config"], &[]);
+        self.unknown_keys(&place, &object, &["name", "config", "contracts"], &[]);
         let name = self.required_text(&place, &mut object, "name");
+        let contracts = self.contracts(object.remove("contracts"));
         let config = match object.remove("config") {
             Some(value) => self.object(&place.key("config"), value, "{ \"Parameter\": … }")?,
             None => Map::new(),
         };
         let name = name?;
         let alias = STORAGE_ALIASES.iter().find(|(alias, _)| *alias == name);
-        Some(StorageConfig { name: alias.map_or(name, |(_, name)| (*name).to_owned()), config })
+        Some(StorageConfig { name: alias.map_or(name, |(_, name)| (*name).to_owned()), config, contracts })
     }
 
     fn connector(&mut self, value: Value) -> Option<ConnectorRef> {
@@ -418,6 +428,7 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::contract::{Contract, Rule};
 
     fn parse(text: &str) -> Result<Config, ConfigProblems> {
         Config::parse(text, Path::new("conf"))
@@ -499,6 +510,19 @@ mod tests {
         let config =
             parse(r#"{"name": "n", "source": {"config": {}}, "storage": {"name": "GOOGLE_BIGQUERY"}}"#);
         assert_eq!(config.unwrap().storage.unwrap().name, "GoogleBigQuery");
+    }
+
+    #[test]
+    fn contracts_inherit_from_those_of_every_stream() {
+        let config = parse(
+            r#"{"name": "n", "source": {"config": {}}, "storage": {"name": "Sqlite", "contracts": {
+                "*": {"column": "freeze", "table": null}, "orders": {"type": "drop-row"}, "odd": {}}}}"#,
+        );
+        let contracts = config.unwrap().storage.unwrap().contracts;
+        let every = Contract { column: Rule::Freeze, ..Contract::default() };
+        assert_eq!(contracts.of("anything"), every);
+        assert_eq!(contracts.of("odd"), every);
+        assert_eq!(contracts.of("orders"), Contract { data_type: Rule::DropRow, ..every });
     }
 
     #[test]

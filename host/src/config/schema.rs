@@ -5,8 +5,10 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::file::LEGACY_SOURCE;
+use super::file::contracts::rules;
 use super::run_config::RunType;
 use crate::sandbox::{LimitOverrides, Mount, Origin};
+use crate::storage::contract::Rule;
 
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
@@ -19,10 +21,7 @@ pub fn config_schema() -> Value {
     let limits = LimitOverrides::json_schema(&mut generator).to_value();
     let mut defs = generator.take_definitions(true);
     defs.insert("Source".into(), section("The connector and its parameters.", &["config"]));
-    defs.insert(
-        "Storage".into(),
-        section("Where rows and state go. Without it: SQLite, 'ow.db'.", &["name"]),
-    );
+    defs.insert("Storage".into(), storage());
     defs.insert("Sandbox".into(), sandbox(&origin, &mount, &limits));
     defs.insert("Parameters".into(), parameters());
     let text = |words: &str| json!({"type": ["string", "null"], "pattern": "\\S", "description": words});
@@ -108,6 +107,35 @@ fn section(description: &str, required: &[&str]) -> Value {
         "required": required,
         "additionalProperties": false,
     })
+}
+
+fn storage() -> Value {
+    let rule = |key: &str, words: &str| {
+        let mut names: Vec<Value> = rules(key).map(|rule| rule.name().into()).collect();
+        names.push(Value::Null);
+        json!({"enum": names, "default": Rule::default().name(), "description": words})
+    };
+    let contract = json!({
+        "type": "object",
+        "description": "What happens to something new; what it leaves out is as '*' has it.",
+        "properties": {
+            "table": rule("table", "A table that is not there yet."),
+            "column": rule("column", "A column that the table does not have."),
+            "type": rule("type", "A column whose type in the table does not hold the stream's values."),
+        },
+        "additionalProperties": false,
+    });
+    let mut storage = section("Where rows and state go. Without it: SQLite, 'ow.db'.", &["name"]);
+    if let Some(properties) = storage.get_mut("properties").and_then(Value::as_object_mut) {
+        let contracts = json!({
+            "type": ["object", "null"],
+            "description": "What happens when a stream brings something new: by its name, '*' for every stream that is not named.",
+            "additionalProperties": contract,
+            "examples": [{"*": {"column": "freeze"}, "orders": {"type": "drop-row"}}],
+        });
+        properties.insert("contracts".into(), contracts);
+    }
+    storage
 }
 
 fn parameters() -> Value {

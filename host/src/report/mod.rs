@@ -146,8 +146,12 @@ pub struct StreamReport {
     pub mode: crate::storage::WriteMode,
     /// Rows that the connector wrote.
     pub rows: u64,
-    /// Rows of these that are durable.
+    /// Rows of these that are durable in the stream's table.
     pub committed_rows: u64,
+    /// Rows of these that the stream's contract left out.
+    pub refused_rows: u64,
+    /// Values that the stream's contract left out of other rows.
+    pub refused_values: u64,
     /// Bytes of the rows in Arrow's layout.
     pub bytes: u64,
 }
@@ -193,6 +197,8 @@ pub struct RunReport {
     pub peak_memory: u64,
     /// Processor time of the guest, in milliseconds.
     pub cpu_ms: u64,
+    /// Time that the storage waited for its service, in milliseconds.
+    pub storage_wait_ms: u64,
     /// Time from start to end, in milliseconds.
     pub wall_ms: u64,
 }

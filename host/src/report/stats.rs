@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Denied, DeniedCount, Progress, StreamReport};
 use crate::storage::WriteMode;
+use crate::storage::contract::Refusals;
 
 /// Different refused attempts that are told apart; a hostile guest could
 /// otherwise fill the host's memory with them. More are counted under one name.
@@ -24,6 +25,7 @@ pub struct Stats {
     denied: Mutex<BTreeMap<Denied, u64>>,
     said: Mutex<Said>,
     http_limit: Mutex<Option<&'static str>>,
+    refusals: Refusals,
 }
 
 /// What the connector itself says of its progress.
@@ -42,6 +44,8 @@ impl Stats {
             mode,
             rows: 0,
             committed_rows: 0,
+            refused_rows: 0,
+            refused_values: 0,
             bytes: 0,
         });
     }
@@ -62,7 +66,8 @@ impl Stats {
         let mut rows = 0;
         for report in lock(&self.streams).values_mut() {
             if end || report.mode != WriteMode::Replace {
-                report.committed_rows = report.rows;
+                // A commit has waited for the rows, so that what it refused is known.
+                report.committed_rows = report.rows - self.refusals.of(&report.stream).rows.min(report.rows);
             }
             rows += report.committed_rows;
         }
@@ -131,7 +136,18 @@ impl Stats {
     /// Rows a stream, by name.
     #[must_use]
     pub fn streams(&self) -> Vec<StreamReport> {
-        lock(&self.streams).values().cloned().collect()
+        let streams = lock(&self.streams);
+        let with_refused = |report: &StreamReport| {
+            let refused = self.refusals.of(&report.stream);
+            StreamReport { refused_rows: refused.rows, refused_values: refused.values, ..report.clone() }
+        };
+        streams.values().map(with_refused).collect()
+    }
+
+    /// Where the storage's contracts count what they refuse.
+    #[must_use]
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// How often rows and state became durable.

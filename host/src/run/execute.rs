@@ -9,6 +9,7 @@ use super::{ComponentSource, RunnerOptions, blocking};
 use crate::bridge::bindings::ow::connector::types::ErrorKind;
 use crate::bridge::state::RunState;
 use crate::bridge::{Bridge, BridgeOptions};
+use crate::config::problem::{clip, nearest};
 use crate::config::{Config, RunConfig, RunType};
 use crate::failure::{Failure, FailureClass};
 use crate::report::log::RunLog;
@@ -16,7 +17,7 @@ use crate::report::{Event, Level, RunReport, Status};
 use crate::sandbox::guest::GuestOptions;
 use crate::sandbox::http::HttpState;
 use crate::storage::worker::{self, StorageHandle};
-use crate::storage::{Outcome, RunInfo, StateChanges, StorageError, registry};
+use crate::storage::{Outcome, RunInfo, StateChanges, StorageError, contract, registry};
 
 /// How often progress is told.
 const PROGRESS: Duration = Duration::from_millis(250);
@@ -49,6 +50,7 @@ pub(super) async fn run(
         dropped_log_lines: 0,
         peak_memory: 0,
         cpu_ms: 0,
+        storage_wait_ms: 0,
         wall_ms: 0,
     };
     let outcome = async {
@@ -87,7 +89,7 @@ async fn execute(options: &RunnerOptions, prepared: Prepared, report: &mut RunRe
     }
     let gate = gate(&channels, prepared.granted_origins(), prepared.grants.ca_file.as_deref(), secrets)?;
 
-    let (storage, stored) = open_storage(&prepared, report).await?;
+    let (storage, stored) = open_storage(&prepared, &channels, report).await?;
     let start = prepared.run_config.start_state(stored);
     log.emit(&Event::Started {
         run_id: report.run_id.clone(),
@@ -118,12 +120,36 @@ async fn execute(options: &RunnerOptions, prepared: Prepared, report: &mut RunRe
     drop(telling);
     let result = end(&storage, &channels, result, changes).await;
     summarize(&channels, report);
+    report.storage_wait_ms = millis(storage.waited());
+    if result.is_ok() {
+        warn_of_misspelt_streams(&prepared, &log, report);
+    }
     result
+}
+
+/// A contract under a misspelt name would protect nothing, without a word.
+fn warn_of_misspelt_streams(prepared: &Prepared, log: &RunLog, report: &RunReport) {
+    let contracts = &prepared.storage.contracts.streams;
+    let open = || report.streams.iter().map(|stream| stream.stream.as_str());
+    for name in contracts.keys() {
+        // One that is not open in this run may be so in another.
+        if let Some(near) = nearest(name, open()).filter(|near| !contracts.contains_key(*near)) {
+            log.host_line(
+                Level::Warn,
+                &format!(
+                    "the contract for the stream '{}' was not used: the run opened no such stream; did you mean '{}'?",
+                    clip(name),
+                    clip(near)
+                ),
+            );
+        }
+    }
 }
 
 /// Opens the storage on a thread where that may block.
 async fn open_storage(
     prepared: &Prepared,
+    channels: &Channels,
     report: &mut RunReport,
 ) -> Result<(StorageHandle, std::collections::BTreeMap<String, String>), Failure> {
     let info = RunInfo {
@@ -135,9 +161,11 @@ async fn open_storage(
         keep_state: prepared.run_config.run_type == RunType::ManualBackfill,
     };
     let choice = prepared.storage.clone();
+    let refusals = channels.stats.refusals().clone();
     let opened = blocking(move || -> Result<_, StorageError> {
-        let (mut storage, description) =
+        let (storage, description) =
             registry::open(&choice.name, &choice.parameters, &choice.base_dir, &info)?;
+        let mut storage = contract::enforce(storage, choice.contracts, &info, refusals);
         let state = storage.state()?;
         Ok((storage, description, state))
     });
@@ -277,16 +305,18 @@ pub(super) fn storage_failure(error: &StorageError, clean: &dyn Fn(&str) -> Stri
     let message = clean(&error.to_string());
     match error {
         StorageError::Config { parameter, .. } => {
-            Failure::new(FailureClass::Config, format!("storage: {message}"))
+            let place = match parameter {
+                Some(parameter) => format!("storage.config.{parameter}"),
+                None => "storage".to_owned(),
+            };
+            Failure::new(FailureClass::Config, format!("{place}: {message}"))
                 .with_parameter(parameter.clone())
         }
         StorageError::Busy { .. } => Failure::new(FailureClass::Storage, message).retryable(),
         StorageError::Failed { retryable: true, .. } => {
             Failure::new(FailureClass::Storage, message).retryable()
         }
-        StorageError::Refused { .. } | StorageError::Failed { .. } => {
-            Failure::new(FailureClass::Storage, message)
-        }
+        _ => Failure::new(FailureClass::Storage, message),
     }
 }
 

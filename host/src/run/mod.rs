@@ -15,6 +15,7 @@ mod ask;
 mod execute;
 mod observe;
 mod prepare;
+mod reach;
 pub mod state;
 
 /// Where a connector comes from.
@@ -133,6 +134,16 @@ pub struct Validation {
     pub missing_grants: Vec<String>,
 }
 
+/// A source and a storage that can be reached.
+#[derive(Debug, Clone, serde::Serialize)]
+#[non_exhaustive]
+pub struct Reached {
+    /// The storage's name.
+    pub storage: String,
+    /// What was found there.
+    pub found: String,
+}
+
 /// Runs connectors. Cheap to make and to clone; all runners of a process share
 /// one engine, and any number of runs may be under way at once.
 ///
@@ -224,15 +235,21 @@ impl Runner {
         })
     }
 
-    /// Lets the connector reach its source.
+    /// Lets the connector reach its source, and reaches the storage. Nothing is
+    /// written.
     ///
     /// # Errors
     ///
-    /// If it cannot, with the connector's reason.
-    pub async fn check(&self, component: impl Into<ComponentSource>, config: Config) -> Result<(), Failure> {
+    /// If the source cannot be reached, with the connector's reason, or the
+    /// storage, with its own.
+    pub async fn check(
+        &self,
+        component: impl Into<ComponentSource>,
+        config: Config,
+    ) -> Result<Reached, Failure> {
         let prepared =
             prepare::prepare(&self.options, component.into(), config, RunConfig::default()).await?;
-        ask::check(&self.options, &prepared).await
+        reach::check(&self.options, &prepared).await
     }
 
     /// The streams that a run with this configuration can produce.

@@ -14,6 +14,7 @@ use crate::config::{
 use crate::failure::Failure;
 use crate::sandbox::mount::{Access, Mount};
 use crate::sandbox::{ByteSize, Component, ComponentFile, Limits, Origin};
+use crate::storage::contract::Contracts;
 use crate::storage::registry;
 
 /// The database of a configuration that names no storage.
@@ -38,6 +39,7 @@ pub(super) struct StorageChoice {
     pub(super) name: String,
     pub(super) parameters: Map<String, Value>,
     pub(super) base_dir: PathBuf,
+    pub(super) contracts: Contracts,
     /// The configuration names none.
     pub(super) is_default: bool,
 }
@@ -53,7 +55,8 @@ impl StorageChoice {
         let Some(storage) = &config.storage else {
             let parameters = Map::from_iter([("Path".to_owned(), Value::from(DEFAULT_DATABASE))]);
             let name = DEFAULT_STORAGE.to_owned();
-            return Ok(Self { name, parameters, base_dir: PathBuf::from("."), is_default: true });
+            let (base_dir, contracts) = (PathBuf::from("."), Contracts::default());
+            return Ok(Self { name, parameters, base_dir, contracts, is_default: true });
         };
         let file = config.file.as_deref();
         let name = registry::canonical_name(&storage.name)
@@ -67,7 +70,8 @@ impl StorageChoice {
             (None, message) => Problem::new("storage.config", message),
         });
         ConfigProblems::check(file, problems.collect())?;
-        Ok(Self { name, parameters, base_dir: config.base_dir.clone(), is_default: false })
+        let (base_dir, contracts) = (config.base_dir.clone(), storage.contracts.clone());
+        Ok(Self { name, parameters, base_dir, contracts, is_default: false })
     }
 }
 

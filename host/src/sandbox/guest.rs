@@ -10,6 +10,7 @@ use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::control::Control;
 use super::engine::Ticking;
+use super::file_stream;
 use super::http::HttpState;
 use super::limiter::MemoryLimiter;
 use super::mount::{Access, Mount, SCRATCH};
@@ -158,6 +159,7 @@ pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     quota::add_to_linker(linker)?;
+    file_stream::add_to_linker(linker)?;
     // The engine's own function would show a guest the host's backtrace.
     linker.allow_shadowing(true);
     linker.instance("wasi:io/error@0.2.12")?.func_wrap(

@@ -5,6 +5,7 @@ pub mod cache;
 pub mod component;
 pub mod control;
 pub mod engine;
+mod file_stream;
 pub mod guest;
 pub mod http;
 mod limiter;

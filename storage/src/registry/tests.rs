@@ -24,12 +24,14 @@ fn names_and_aliases_are_known() {
     }
     let message = |name| canonical_name(name).unwrap_err().to_string();
     let known = names().collect::<Vec<_>>().join(", ");
-    for (name, meant) in [("sqlit", "Sqlite"), ("GoogelBigQuery", "GoogleBigQuery")] {
-        assert_eq!(
-            message(name),
-            format!("there is no storage `{name}`; did you mean `{meant}`? (there are {known})")
-        );
-    }
+    assert_eq!(
+        message("sqlit"),
+        format!("there is no storage `sqlit`; did you mean `Sqlite`? (there are {known})")
+    );
+    assert_eq!(
+        message("GoogelBigQuery"),
+        format!("there is no storage `GoogelBigQuery`; did you mean `GoogleBigQuery`? (there are {known})")
+    );
     for name in ["SNOWFLAKE", "AWS_REDSHIFT", "DATABRICKS"] {
         assert!(message(name).contains("yet"), "{name}");
     }
@@ -79,4 +81,41 @@ fn storages_are_opened_by_name() {
     assert_eq!(description, "Discard");
     let error = open("Sqlite", &Map::new(), folder.path(), &run()).err().unwrap();
     assert!(matches!(error, StorageError::Config { parameter: Some(name), .. } if name == "Path"));
+}
+
+#[test]
+fn every_storage_is_listed_with_a_sound_schema() {
+    let listed = list();
+    assert_eq!(listed.iter().map(|storage| storage.name).collect::<Vec<_>>(), names().collect::<Vec<_>>());
+    for storage in listed {
+        let (name, schema) = (storage.name, &storage.parameters);
+        assert!(!storage.description.is_empty(), "{name}");
+        assert_eq!(schema["title"], name);
+        assert_eq!((&schema["type"], &schema["additionalProperties"]), (&json!("object"), &json!(false)));
+        assert_eq!(*schema, parameters_schema(storage.alias).unwrap());
+        for (parameter, property) in schema["properties"].as_object().into_iter().flatten() {
+            let words = property["description"].as_str().unwrap_or_default();
+            assert!(!words.is_empty(), "{name}.{parameter} has no description");
+            let has_type = property.get("type").or(property.get("enum")).is_some();
+            assert!(has_type, "{name}.{parameter} has no type of its own: {property}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_reached_says_why_and_stays_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| reach("Sqlite", &params(json!({ "Path": path })), folder.path());
+    assert!(at("new.db").unwrap().ends_with("will be created"));
+    assert!(!folder.path().join("new.db").exists());
+    std::fs::write(folder.path().join("no.db"), "a text that is long enough for a database").unwrap();
+    for (path, why) in
+        [("no.db", "is not an SQLite database"), ("missing/x.db", "does not exist"), (".", "folder")]
+    {
+        let error = at(path).unwrap_err();
+        assert!(error.to_string().contains(why), "{path}: {error}");
+        assert!(matches!(error, StorageError::Config { parameter: Some(name), .. } if name == "Path"));
+    }
+    open("Sqlite", &params(json!({ "Path": "a.db" })), folder.path(), &run()).unwrap();
+    assert!(at("a.db").unwrap().ends_with("is a database"));
 }

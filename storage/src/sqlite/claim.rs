@@ -22,27 +22,32 @@ struct Holder {
 }
 
 /// A held claim; dropping it releases it.
-pub(super) struct Claim {
+pub(crate) struct Claim {
     path: PathBuf,
     _file: File,
 }
 
 /// A short name for a data mart, fit for file and table names.
-pub(super) fn tag(data_mart_id: &str) -> String {
+pub(crate) fn tag(data_mart_id: &str) -> String {
     let digest = Sha256::digest(data_mart_id.as_bytes());
     digest.iter().take(8).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
 }
 
 impl Claim {
     /// Takes the claim on the run's data mart in a database.
-    pub(super) fn take(database: &Path, run: &RunInfo) -> Result<Self, StorageError> {
+    pub(crate) fn take(database: &Path, run: &RunInfo) -> Result<Self, StorageError> {
         let path = lock_path(database, &run.data_mart_id);
+        Self::take_at(path, &format!("data mart `{}`", run.data_mart_id), run)
+    }
+
+    /// Takes the claim that a lock file stands for; `what` is what it is on.
+    pub(crate) fn take_at(path: PathBuf, what: &str, run: &RunInfo) -> Result<Self, StorageError> {
         for _ in 0..ATTEMPTS {
             let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
             let mut file = open.map_err(|error| no_file(&path, &error))?;
             match file.try_lock() {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => return Err(busy(file, run)),
+                Err(TryLockError::WouldBlock) => return Err(busy(file, what)),
                 Err(TryLockError::Error(error)) => return Err(no_lock(&path, &error)),
             }
             if is_at(&file, &path) {
@@ -50,12 +55,7 @@ impl Claim {
                 return Ok(Self { path, _file: file });
             }
         }
-        Err(StorageError::Busy {
-            message: format!(
-                "data mart `{}` is claimed by runs that come and go; try again",
-                run.data_mart_id
-            ),
-        })
+        Err(StorageError::Busy { message: format!("{what} is claimed by runs that come and go; try again") })
     }
 }
 
@@ -109,7 +109,7 @@ fn sign(file: &mut File, run: &RunInfo) -> std::io::Result<()> {
     file.write_all(&serde_json::to_vec(&holder)?)
 }
 
-fn busy(file: File, run: &RunInfo) -> StorageError {
+fn busy(file: File, what: &str) -> StorageError {
     let mut text = String::new();
     // The holder may be about to sign.
     let read = file.take(64 * 1024).read_to_string(&mut text).is_ok();
@@ -119,10 +119,7 @@ fn busy(file: File, run: &RunInfo) -> StorageError {
         |holder| format!("run `{}` (process {})", holder.run_id, holder.pid),
     );
     StorageError::Busy {
-        message: format!(
-            "data mart `{}` is being written by {holder}; wait until that run ends, or stop it",
-            run.data_mart_id
-        ),
+        message: format!("{what} is being written by {holder}; wait until that run ends, or stop it"),
     }
 }
 
@@ -148,7 +145,7 @@ fn no_lock(path: &Path, error: &std::io::Error) -> StorageError {
 
 #[cfg(test)]
 impl Claim {
-    pub(super) fn release_for_test(&mut self) {
+    pub(crate) fn release_for_test(&mut self) {
         self._file.unlock().unwrap();
     }
 }

@@ -10,7 +10,7 @@ use crate::StorageError;
 
 /// How long a write waits for other writers of the same file. Their
 /// transactions last as long as a flush or a commit, which is well below it.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Settings of a connection that writes.
 ///
@@ -42,19 +42,14 @@ const SETTINGS: &str = "
 const STATEMENTS: usize = 128;
 
 /// Opens the database for a run; creates it where it is not there.
-pub(super) fn open(path: &Path) -> Result<Connection, Trouble> {
+pub(crate) fn open(path: &Path) -> Result<Connection, Trouble> {
     check_place(path)?;
     let flags =
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    if connection.is_readonly("main")? {
-        return Err(config(format!(
-            "database `{}` is read-only; make it writable, or set `Path` to another file",
-            path.display()
-        )));
-    }
+    check_not_read_only(&connection, path)?;
     connection.execute_batch("PRAGMA page_size = 8192;")?;
     // Answers the mode that is in force: file systems without shared memory
     // keep a rollback journal, which is as safe.
@@ -64,7 +59,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, Trouble> {
 }
 
 /// Opens the database to read; none if there is no such file.
-pub(super) fn open_read_only(path: &Path) -> Result<Option<Connection>, Trouble> {
+pub(crate) fn open_read_only(path: &Path) -> Result<Option<Connection>, Trouble> {
     match path.try_exists() {
         Ok(true) => {}
         Ok(false) => return Ok(None),
@@ -77,12 +72,60 @@ pub(super) fn open_read_only(path: &Path) -> Result<Option<Connection>, Trouble>
     Ok(Some(connection))
 }
 
-/// Checks what SQLite would only call `unable to open database file`.
-pub(super) fn check_place(path: &Path) -> Result<(), Trouble> {
-    let folder = match path.parent() {
+/// Whether the database is there; an error unless it is one and can be written,
+/// or can be created. Changes nothing.
+pub(super) fn probe(path: &Path) -> Result<bool, Trouble> {
+    check_place(path)?;
+    check_writable(folder(path))?;
+    if open_read_only(path)?.is_none() {
+        return Ok(false);
+    }
+    // Without `CREATE`: a file that goes meanwhile is not made.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    check_not_read_only(&connection, path)?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(true)
+}
+
+#[cfg(unix)]
+fn check_writable(folder: &Path) -> Result<(), Trouble> {
+    use rustix::fs::{Access, access};
+    access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        config(format!(
+            "folder `{}` of the database cannot be written: {error}; make it writable, or set `Path` to another place",
+            folder.display()
+        ))
+    })
+}
+
+#[cfg(not(unix))]
+fn check_writable(_: &Path) -> Result<(), Trouble> {
+    Ok(())
+}
+
+fn check_not_read_only(connection: &Connection, path: &Path) -> Result<(), Trouble> {
+    if connection.is_readonly("main")? {
+        return Err(config(format!(
+            "database `{}` is read-only; make it writable, or set `Path` to another file",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// The folder of a database.
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
-    };
+    }
+}
+
+/// Checks what SQLite would only call `unable to open database file`.
+pub(crate) fn check_place(path: &Path) -> Result<(), Trouble> {
+    let folder = folder(path);
     match folder.metadata() {
         Ok(there) if there.is_dir() => {}
         Ok(_) => {

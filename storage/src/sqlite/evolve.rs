@@ -13,12 +13,12 @@ const MAX_COLUMNS: usize = 2000;
 
 /// A column as it stands, or is to stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Column {
-    pub(super) name: String,
-    pub(super) data_type: DataType,
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) data_type: DataType,
     /// Its place in the primary key.
-    pub(super) key: Option<u32>,
-    pub(super) description: Option<String>,
+    pub(crate) key: Option<u32>,
+    pub(crate) description: Option<String>,
 }
 
 /// A table as it stands.
@@ -37,7 +37,7 @@ pub(super) struct Plan {
 }
 
 /// The columns of a table that is made for a stream.
-pub(super) fn fresh(schema: &TableSchema) -> Vec<Column> {
+pub(crate) fn fresh(schema: &TableSchema) -> Vec<Column> {
     let columns = schema.fields.iter().map(|field| Column {
         name: field.name.clone(),
         data_type: field.data_type,
@@ -135,7 +135,7 @@ fn load(connection: &Connection, table: &str) -> Result<Option<Standing>, Troubl
 }
 
 /// What the catalog knows of a table's columns, in their order.
-fn catalog(connection: &Connection, table: &str) -> Result<Vec<Column>, Trouble> {
+pub(crate) fn catalog(connection: &Connection, table: &str) -> Result<Vec<Column>, Trouble> {
     let mut query = connection.prepare_cached(
         "SELECT column_name, data_type, key_position, description FROM _ow_columns WHERE table_name = ?1 ORDER BY position",
     )?;
@@ -309,7 +309,7 @@ pub(super) fn swap(connection: &Connection, table: &str, with: &str) -> Result<(
 }
 
 /// Writes a table's columns to the catalog.
-pub(super) fn remember(connection: &Connection, table: &str, columns: &[Column]) -> Result<(), Trouble> {
+pub(crate) fn remember(connection: &Connection, table: &str, columns: &[Column]) -> Result<(), Trouble> {
     connection.execute("DELETE FROM _ow_columns WHERE table_name = ?1", [table])?;
     let mut insert = connection.prepare_cached("INSERT INTO _ow_columns VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
     for (position, column) in columns.iter().enumerate() {

@@ -57,7 +57,7 @@ const TABLES: &str = "
 ";
 
 /// A run's place in the ledger.
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// The number that a later run of the data mart raises.
     fence: i64,
     /// The run's row in `_ow_runs`.
@@ -68,15 +68,15 @@ pub(super) struct Entry {
 }
 
 /// What the load history tells of a run so far.
-pub(super) struct Progress<'a> {
-    pub(super) rows: &'a BTreeMap<&'a str, u64>,
-    pub(super) schema: &'a str,
-    pub(super) commits: u64,
+pub(crate) struct Progress<'a> {
+    pub(crate) rows: &'a BTreeMap<&'a str, u64>,
+    pub(crate) schema: &'a str,
+    pub(crate) commits: u64,
 }
 
 impl Entry {
     /// Enters a run: inside a transaction, with the claim held.
-    pub(super) fn open(connection: &Connection, run: &RunInfo) -> Result<Self, Trouble> {
+    pub(crate) fn open(connection: &Connection, run: &RunInfo) -> Result<Self, Trouble> {
         connection.execute_batch(TABLES)?;
         check_version(connection)?;
         let prefix = format!("_ow_new_{}_", claim::tag(&run.data_mart_id));
@@ -101,21 +101,26 @@ impl Entry {
         Ok(Self { fence, row, shadow_prefix: format!("{prefix}{fence}_"), run: run.clone() })
     }
 
+    /// The number that a later run of the data mart raises.
+    pub(crate) fn fence(&self) -> i64 {
+        self.fence
+    }
+
     /// The name of the run's shadow table of this number.
-    pub(super) fn shadow(&self, number: impl std::fmt::Display) -> String {
+    pub(crate) fn shadow(&self, number: impl std::fmt::Display) -> String {
         format!("{}{number}", self.shadow_prefix)
     }
 
     /// Whether the run still has the data mart. Inside a write transaction the
     /// answer holds until its end.
-    pub(super) fn holds(&self, connection: &Connection) -> rusqlite::Result<bool> {
+    pub(crate) fn holds(&self, connection: &Connection) -> rusqlite::Result<bool> {
         let mut query = connection.prepare_cached("SELECT fence FROM _ow_claims WHERE data_mart_id = ?1")?;
         let fence: Option<i64> = query.query_row([&self.run.data_mart_id], |row| row.get(0)).optional()?;
         Ok(fence == Some(self.fence))
     }
 
     /// Fails unless the run still has the data mart.
-    pub(super) fn check(&self, connection: &Connection) -> Result<(), Trouble> {
+    pub(crate) fn check(&self, connection: &Connection) -> Result<(), Trouble> {
         if self.holds(connection)? {
             return Ok(());
         }
@@ -129,12 +134,12 @@ impl Entry {
     }
 
     /// Drops the shadow tables of this run.
-    pub(super) fn drop_shadows(&self, connection: &Connection) -> Result<(), Trouble> {
+    pub(crate) fn drop_shadows(&self, connection: &Connection) -> Result<(), Trouble> {
         drop_tables(connection, &self.shadow_prefix)
     }
 
     /// Sets and removes state.
-    pub(super) fn change_state(
+    pub(crate) fn change_state(
         &self,
         connection: &Connection,
         changes: &StateChanges,
@@ -158,13 +163,13 @@ impl Entry {
     }
 
     /// Removes all state of the data mart.
-    pub(super) fn clear_state(&self, connection: &Connection) -> Result<(), Trouble> {
+    pub(crate) fn clear_state(&self, connection: &Connection) -> Result<(), Trouble> {
         connection.execute("DELETE FROM _ow_state WHERE data_mart_id = ?1", [&self.run.data_mart_id])?;
         Ok(())
     }
 
     /// Writes how far the run is.
-    pub(super) fn record(&self, connection: &Connection, progress: &Progress<'_>) -> Result<(), Trouble> {
+    pub(crate) fn record(&self, connection: &Connection, progress: &Progress<'_>) -> Result<(), Trouble> {
         let rows = serde_json::to_string(progress.rows).unwrap_or_default();
         connection
             .prepare_cached("UPDATE _ow_runs SET \"rows\" = ?2, schema = ?3, commits = ?4 WHERE id = ?1")?
@@ -178,7 +183,7 @@ impl Entry {
     }
 
     /// Writes how the run ended.
-    pub(super) fn close(
+    pub(crate) fn close(
         &self,
         connection: &Connection,
         status: &str,
@@ -223,7 +228,7 @@ fn drop_tables(connection: &Connection, prefix: &str) -> Result<(), Trouble> {
 }
 
 /// The state of a data mart; empty in a database that has none.
-pub(super) fn state(
+pub(crate) fn state(
     connection: &Connection,
     data_mart_id: &str,
 ) -> Result<BTreeMap<String, String>, Trouble> {

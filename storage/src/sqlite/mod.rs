@@ -68,14 +68,14 @@
 //! from its first 16 MiB on. Rows that replace a table take it for each flush
 //! only.
 
-mod claim;
-mod connection;
-mod evolve;
+pub(crate) mod claim;
+pub(crate) mod connection;
+pub(crate) mod evolve;
 mod identifier;
-mod ledger;
+pub(crate) mod ledger;
 mod rows;
 mod run;
-mod trouble;
+pub(crate) mod trouble;
 mod types;
 
 #[cfg(test)]
@@ -165,8 +165,7 @@ impl Driver for Sqlite {
     fn reach(&self, params: Params, base_dir: &Path) -> Result<String, StorageError> {
         let params = driver::parse::<Parameters>(params)?.at(base_dir);
         let reach = || {
-            connection::check_place(&params.path)?;
-            let exists = connection::open_read_only(&params.path)?.is_some();
+            let exists = connection::probe(&params.path)?;
             Ok(format!(
                 "{} {}",
                 params.path.display(),

@@ -382,33 +382,28 @@ impl Storage for SqliteStorage {
     fn open_table(&mut self, schema: &TableSchema, mode: WriteMode) -> Result<TableId, StorageError> {
         let name = format!("{}{}", self.prefix, schema.name);
         self.step(&format!("open table `{name}`"), |this| {
+            // First of all: the quarantine may be open, and no stream may have it.
+            identifier::check(&name, schema)?;
             if let Some(id) = this.find(schema, mode, &name)? {
                 return Ok(id);
             }
-            identifier::check(&name, schema)?;
             if mode == WriteMode::Merge && schema.primary_key.is_empty() {
                 return Err(Trouble::refused(format!(
                     "table `{name}` cannot be merged into without a primary key; declare one, or use `append` or `replace`"
                 )));
             }
-            let number = this.tables.len();
             let replaces = mode == WriteMode::Replace || this.run.full_refresh;
-            // Problems of the table are told now, not at the first commit.
-            if replaces {
-                evolve::check_replaceable(&this.connection, &name, schema)?;
-            } else {
-                evolve::plan(&this.connection, &name, schema)?;
+            this.add(schema, mode, &name, replaces)
+        })
+    }
+
+    fn open_quarantine(&mut self, schema: &TableSchema) -> Result<TableId, StorageError> {
+        let name = &schema.name;
+        self.step(&format!("open table `{name}`"), |this| {
+            match this.find(schema, WriteMode::Append, name)? {
+                Some(id) => Ok(id),
+                None => this.add(schema, WriteMode::Append, name, false),
             }
-            this.tables.push(Table {
-                schema: schema.clone(),
-                mode,
-                name: name.clone(),
-                shadow: replaces.then(|| this.entry.shadow(number)),
-                columns: None,
-                stored: 0,
-                committed: 0,
-            });
-            Ok(TableId(u32::try_from(number).unwrap_or(u32::MAX)))
         })
     }
 
@@ -445,6 +440,33 @@ impl Storage for SqliteStorage {
 }
 
 impl SqliteStorage {
+    /// Adds a table to those that the run has open. Problems of it are told now,
+    /// not at the first commit.
+    fn add(
+        &mut self,
+        schema: &TableSchema,
+        mode: WriteMode,
+        name: &str,
+        replaces: bool,
+    ) -> Result<TableId, Trouble> {
+        if replaces {
+            evolve::check_replaceable(&self.connection, name, schema)?;
+        } else {
+            evolve::plan(&self.connection, name, schema)?;
+        }
+        let number = self.tables.len();
+        self.tables.push(Table {
+            schema: schema.clone(),
+            mode,
+            name: name.to_owned(),
+            shadow: replaces.then(|| self.entry.shadow(number)),
+            columns: None,
+            stored: 0,
+            committed: 0,
+        });
+        Ok(TableId(u32::try_from(number).unwrap_or(u32::MAX)))
+    }
+
     /// The table that the run has open under this name, if it is the same one.
     fn find(&self, schema: &TableSchema, mode: WriteMode, name: &str) -> Result<Option<TableId>, Trouble> {
         let same = |table: &Table| identifier::same(&table.name, name);

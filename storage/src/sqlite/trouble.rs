@@ -9,7 +9,7 @@ use crate::StorageError;
 
 /// A failure on its way up: SQLite's, or one that is in the user's words.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// SQLite's.
     Sqlite(rusqlite::Error),
     /// Ours.
@@ -30,12 +30,12 @@ impl From<StorageError> for Trouble {
 
 impl Trouble {
     /// A refusal of rows or of a schema.
-    pub(super) fn refused(message: impl Into<String>) -> Self {
+    pub(crate) fn refused(message: impl Into<String>) -> Self {
         Self::Storage(StorageError::Refused { message: message.into() })
     }
 
     /// Says it to the user; `doing` is what was tried, such as `write to table `x``.
-    pub(super) fn explain(self, path: &Path, doing: &str) -> StorageError {
+    pub(crate) fn explain(self, path: &Path, doing: &str) -> StorageError {
         match self {
             Self::Sqlite(error) => explain(&error, path, doing),
             Self::Storage(error) => error,

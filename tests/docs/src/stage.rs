@@ -151,7 +151,7 @@ pub fn settled(text: &str) -> String {
             change(r"\b\d+(\.\d+)? (KiB|MiB)", "SIZE"),
             change(r"SIZE \(\d+ bytes\)", "SIZE"),
             change(
-                r#""(cpu_ms|wall_ms|peak_memory|bytes|memory|size|request_bytes|response_bytes)":\d+"#,
+                r#""(cpu_ms|storage_wait_ms|wall_ms|peak_memory|bytes|memory|size|request_bytes|response_bytes)":\d+"#,
                 "\"$1\":N",
             ),
             change(r"asked for \d+ bytes", "asked for N bytes"),

@@ -148,7 +148,7 @@ fn a_wrong_configuration_is_3() {
     "#);
     lab.write("cfg.json", r#"{"name": "n", "source": {"config": {"Behaviour": "nothing"}}, "storage": {"name": "Sqlite", "config": {"Path": "missing/out.db"}}}"#);
     assert_snapshot!(lab.run_component("guest.wasm", &[]).failure(), @r"
-    3 config: storage: folder `missing`, where the database is to be, does not exist; create it, or set `Path` to another place
+    3 config: storage.config.Path: folder `missing`, where the database is to be, does not exist; create it, or set `Path` to another place
     at: Path
     ");
     lab.write("cfg.json", r#"{"name": "n", "source": {"config": {"Behaviour": "nothing"}}}"#);

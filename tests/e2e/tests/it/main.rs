@@ -15,6 +15,7 @@ mod cancel;
 mod concurrency;
 mod config;
 mod connectors;
+mod contracts;
 mod crash;
 mod exit_codes;
 mod files;

@@ -1,13 +1,14 @@
 //! What people and programs read.
 
 use e2e::Lab;
+use e2e::lab::configuration;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 #[test]
 fn help_of_every_command() {
     let lab = Lab::new();
-    let commands: [&[&str]; 14] = [
+    let commands: [&[&str]; 16] = [
         &[],
         &["run"],
         &["inspect"],
@@ -18,6 +19,8 @@ fn help_of_every_command() {
         &["state", "show"],
         &["state", "reset"],
         &["schema"],
+        &["schema", "storage"],
+        &["storages"],
         &["cache"],
         &["cache", "clear"],
         &["limits"],
@@ -161,7 +164,7 @@ fn nothing_a_guest_says_reaches_the_terminal_as_an_escape() {
 
 /// A document without what differs from run to run.
 fn shape(lab: &Lab, mut document: Value) -> String {
-    for key in ["peak_memory", "cpu_ms", "wall_ms"] {
+    for key in ["peak_memory", "cpu_ms", "storage_wait_ms", "wall_ms"] {
         if let Some(number) = document.get_mut(key) {
             assert!(number.is_u64(), "{key}: {number}");
             *number = json!("[NUMBER]");
@@ -222,11 +225,14 @@ fn events_are_json_lines() {
       "run_type": "INCREMENTAL",
       "status": "succeeded",
       "storage": "Sqlite (out.db)",
+      "storage_wait_ms": "[NUMBER]",
       "streams": [
         {
           "bytes": "[NUMBER]",
           "committed_rows": 1500,
           "mode": "append",
+          "refused_rows": 0,
+          "refused_values": 0,
           "rows": 1500,
           "stream": "numbers"
         },
@@ -234,6 +240,8 @@ fn events_are_json_lines() {
           "bytes": "[NUMBER]",
           "committed_rows": 10,
           "mode": "merge",
+          "refused_rows": 0,
+          "refused_values": 0,
           "rows": 10,
           "stream": "others"
         },
@@ -241,6 +249,8 @@ fn events_are_json_lines() {
           "bytes": "[NUMBER]",
           "committed_rows": 1,
           "mode": "append",
+          "refused_rows": 0,
+          "refused_values": 0,
           "rows": 1,
           "stream": "seen"
         }
@@ -345,12 +355,17 @@ fn inspect_tells_what_a_connector_asks_for() {
 fn check_and_discover() {
     let lab = Lab::new();
     lab.configure(&json!({ "Behaviour": "nothing" }));
-    assert_snapshot!(lab.ow_host(&["check", "guest.wasm", "--config", "cfg.json"]).text(), @r"
+    let check = || lab.ow_host(&["check", "guest.wasm", "--config", "cfg.json"]);
+    assert_snapshot!(check().text(), @r"
     exit 0
     --- stdout
     the source can be reached
+    the storage Sqlite can be reached: out.db will be created
     --- stderr
     ");
+    let json = ["check", "guest.wasm", "--config", "cfg.json", "--output", "json"];
+    assert_snapshot!(lab.ow_host(&json).stdout, @r#"{"found":"out.db will be created","status":"succeeded","storage":"Sqlite"}"#);
+    assert!(!lab.path("out.db").exists());
     assert_snapshot!(lab.ow_host(&["discover", "guest.wasm", "--config", "cfg.json"]).text(), @r"
     exit 0
     --- stdout
@@ -377,6 +392,83 @@ fn check_and_discover() {
     --- stdout
     --- stderr
     error: rows and state cannot be written outside a run
+    ");
+}
+
+#[test]
+fn check_reaches_the_storage_too() {
+    let lab = Lab::new();
+    let check = |source: Value, storage: Value| {
+        let mut config = configuration(&source);
+        config["storage"] = storage;
+        lab.write("cfg.json", config.to_string());
+        lab.ow_host(&["check", "guest.wasm", "--config", "cfg.json"]).text()
+    };
+    let missing = || json!({ "name": "Sqlite", "config": { "Path": "missing/out.db" } });
+    let fails = json!({ "Behaviour": "fail", "Kind": "auth", "Message": "wrong password" });
+    assert_snapshot!(check(json!({ "Behaviour": "nothing" }), missing()), @r"
+    exit 3
+    --- stdout
+    --- stderr
+    error: storage.config.Path: folder `missing`, where the database is to be, does not exist; create it, or set `Path` to another place
+      at: parameter Path
+    ");
+    assert_snapshot!(check(json!({ "Behaviour": "nothing", "Check": fails }), missing()), @r"
+    exit 1
+    --- stdout
+    --- stderr
+    error: wrong password; and the storage cannot be reached: storage.config.Path: folder `missing`, where the database is to be, does not exist; create it, or set `Path` to another place
+    hint: check the credentials in the configuration
+    ");
+    assert_snapshot!(check(json!({ "Behaviour": "nothing" }), json!({ "name": "Sqlite", "config": { "Path": "a", "TablePrefix": 5, "X": 1 } })), @r"
+    exit 3
+    --- stdout
+    --- stderr
+    error: cfg.json: storage.config.X: storage Sqlite has no parameter `X`
+      at: parameter X
+    ");
+    lab.write("no.db", "this is no database at all, but a text of some length");
+    assert_snapshot!(check(json!({ "Behaviour": "nothing" }), json!({ "name": "Sqlite", "config": { "Path": "no.db" } })), @r"
+    exit 3
+    --- stdout
+    --- stderr
+    error: storage.config.Path: file `no.db` is not an SQLite database; set `Path` to another file
+      at: parameter Path
+    ");
+    assert_snapshot!(check(json!({ "Behaviour": "nothing" }), json!({ "name": "Discard" })), @r"
+    exit 0
+    --- stdout
+    the source can be reached
+    the storage Discard can be reached: nothing is kept
+    --- stderr
+    ");
+}
+
+#[test]
+fn storages_are_listed_with_their_parameters() {
+    let lab = Lab::new();
+    let text = lab.ow_host(&["storages"]).success().stdout;
+    let sqlite: Vec<_> = text.lines().skip_while(|line| !line.starts_with("Sqlite: ")).take(3).collect();
+    assert_snapshot!(sqlite.join("\n"), @r#"
+    Sqlite: A file of rows and state beside each other. The default storage.
+      Path (string, required): The database file, such as `ow.db`. It is created where it is not there. A relative path starts at the folder of the configuration file.
+      TablePrefix (string, default ""): What the name of every table starts with, such as `ads_`.
+    "#);
+    let json: Value =
+        serde_json::from_str(&lab.ow_host(&["storages", "--output", "json"]).success().stdout).unwrap();
+    for storage in json.as_array().unwrap() {
+        let name = storage["name"].as_str().unwrap();
+        assert!(text.lines().any(|line| line.starts_with(&format!("{name}: "))), "{name}");
+        for name in [name, storage["alias"].as_str().unwrap()] {
+            let schema = lab.ow_host(&["schema", "storage", name]).success().stdout;
+            assert_eq!(serde_json::from_str::<Value>(&schema).unwrap(), storage["parameters"], "{name}");
+        }
+    }
+    assert_snapshot!(lab.ow_host(&["schema", "storage", "sqlit"]).text(), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: there is no storage `sqlit`; did you mean `Sqlite`? (there are Sqlite, Discard)
     ");
 }
 

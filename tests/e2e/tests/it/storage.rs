@@ -281,7 +281,7 @@ fn a_database_that_is_none_is_left_alone() {
     let lab = Lab::new();
     lab.write("out.db", "this is a letter, not a database, and it is longer than a header would be");
     assert_snapshot!(lab.run("nothing", json!({})).failure(), @r"
-    3 config: storage: file `out.db` is not an SQLite database; set `Path` to another file
+    3 config: storage.config.Path: file `out.db` is not an SQLite database; set `Path` to another file
     at: Path
     ");
     assert!(lab.read("out.db").starts_with("this is a letter"));
