@@ -27,6 +27,9 @@ pub(super) const PART: usize = 32 * 1024 * 1024;
 const ROW_GROUP: usize = 8 * 1024 * 1024;
 /// Bytes of a batch that are converted at a time.
 const SLICE: usize = 4 * 1024 * 1024;
+/// Rows that are converted at a time at least: a batch may be a part of a larger
+/// one, whose memory it counts as its own.
+const FEW: usize = 256;
 /// The most bytes of a value; BigQuery's rows have 100 MB at most.
 const MAX_VALUE: usize = 100_000_000;
 /// Midnight, in microseconds a day.
@@ -90,6 +93,11 @@ impl Encoder {
         &self.sets
     }
 
+    /// Bytes that wait in memory.
+    pub(super) fn buffered(&self) -> usize {
+        self.writer.as_ref().map_or(0, |writer| writer.bytes_written() + writer.memory_size())
+    }
+
     /// Rows since the last commit.
     pub(super) fn rows(&self) -> i64 {
         self.rows
@@ -112,7 +120,7 @@ impl Encoder {
         let set = self.set_of(batch, before)?;
         let rows = batch.num_rows();
         let bytes = batch.get_array_memory_size().max(1);
-        let step = rows.saturating_mul(SLICE).checked_div(bytes).unwrap_or(rows).clamp(1, rows);
+        let step = rows.saturating_mul(SLICE).checked_div(bytes).unwrap_or(rows).clamp(rows.min(FEW), rows);
         let mut offset = 0;
         while offset < rows {
             let slice = batch.slice(offset, step.min(rows - offset));

@@ -95,7 +95,7 @@ impl Warehouse {
 
     /// Waits for the end of a job. A job that failed is an error.
     pub(super) async fn wait(&self, id: &str) -> Result<Value, Trouble> {
-        let mut pause = FIRST_LOOK;
+        let mut pause = FIRST_LOOK.min(self.client.pace.longest);
         loop {
             let job = self.find_job(id).await?.ok_or_else(|| {
                 Trouble::internal(format!("BigQuery does not know job `{id}`, which it has taken before"))
@@ -173,8 +173,10 @@ impl Warehouse {
             let Err(trouble) = result else { return Ok(()) };
             // No failure but a job's is certain to have had no effect, and even
             // a job's is looked into.
-            if done().await? {
-                return Ok(());
+            match done().await {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(_) => return Err(trouble),
             }
             match &trouble {
                 Trouble::Api(error) if error.status == 0 && error.is_transient() && attempt < ATTEMPTS => {}

@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
 use super::jobs::{self, Param};
+use super::names::text;
 use super::trouble::Trouble;
 use super::warehouse::Warehouse;
 use crate::text::now;
@@ -169,12 +170,13 @@ impl Ledger {
         self.warehouse
             .create_table(RUNS, json!({ "view": { "query": view, "useLegacySql": false } }))
             .await?;
+        let (table, log) = (self.warehouse.sql(&self.table), self.warehouse.sql(LOG));
+        // Where the dataset's tables expire by default, these two must not.
         let sql = format!(
-            "CREATE TABLE IF NOT EXISTS {} OPTIONS (description = 'State and claim of one data mart. Written by ow-host only.', expiration_timestamp = NULL) AS SELECT @data_mart_id AS data_mart_id, CAST(0 AS INT64) AS fence, '' AS token, '' AS run_id, '' AS holder, '' AS previous, CAST(0 AS INT64) AS sequence, '' AS stamp, CURRENT_TIMESTAMP() AS claimed_at, CURRENT_TIMESTAMP() AS expires_at, '{{}}' AS state, '' AS pending, CAST({VERSION} AS INT64) AS version",
-            self.warehouse.sql(&self.table)
+            "CREATE TABLE IF NOT EXISTS {table} OPTIONS (description = 'State and claim of one data mart. Written by ow-host only.') AS SELECT {} AS data_mart_id, CAST(0 AS INT64) AS fence, '' AS token, '' AS run_id, '' AS holder, '' AS previous, CAST(0 AS INT64) AS sequence, '' AS stamp, CURRENT_TIMESTAMP() AS claimed_at, CURRENT_TIMESTAMP() AS expires_at, '{{}}' AS state, '' AS pending, CAST({VERSION} AS INT64) AS version; ALTER TABLE {table} SET OPTIONS (expiration_timestamp = NULL); ALTER TABLE {log} SET OPTIONS (expiration_timestamp = NULL);",
+            text(&self.run.data_mart_id)
         );
-        let params = [Param::text("data_mart_id", &self.run.data_mart_id)];
-        match self.warehouse.run(&format!("ow_{}_t", self.token), &sql, &params).await {
+        match self.warehouse.run(&format!("ow_{}_t", self.token), &sql, &[]).await {
             // Another run made it at the same moment.
             Err(trouble) if trouble.says("Already Exists") => Ok(()),
             result => result.map(|_| ()),
@@ -299,7 +301,7 @@ impl Ledger {
         let release = if releases { ", token = '', previous = ''" } else { "" };
         let mut sql = format!(
             "BEGIN TRANSACTION; \
-             INSERT INTO {log} ({LOG_COLUMNS}) SELECT IF((SELECT COUNT(*) FROM {table} WHERE token = @token AND sequence = @sequence) = 1, @token, ERROR('{LOST}')), @next, @data_mart_id, @run_id, @connector, @run_type, '{status}', CAST(@started_at AS TIMESTAMP), {finished}, @rows, @schema, @commits, CAST(NULL AS STRING); \
+             INSERT INTO {log} ({LOG_COLUMNS}) SELECT IF((SELECT COUNT(*) FROM {table} WHERE token = @token AND sequence = @sequence) = 1, @token, ERROR('{LOST}')), @next, @data_mart_id, @run_id, @connector, @run_type, '{status}', CAST(@started_at AS TIMESTAMP), {finished}, @row_counts, @streams, @commits, CAST(NULL AS STRING); \
              UPDATE {table} SET sequence = @next, stamp = @stamp, expires_at = {lease}, state = @state, pending = @pending{release} WHERE token = @token AND sequence = @sequence; ",
             lease = seconds(self.lease)
         );
@@ -319,8 +321,8 @@ impl Ledger {
             Param::text("stamp", &stamp),
             Param::text("state", json(commit.state)),
             Param::text("pending", pending),
-            Param::text("rows", &commit.progress.rows),
-            Param::text("schema", &commit.progress.schema),
+            Param::text("row_counts", &commit.progress.rows),
+            Param::text("streams", &commit.progress.schema),
             Param::int("commits", commit.progress.commits),
         ]);
         let name = commit_job(&self.token, *sequence);
@@ -332,7 +334,8 @@ impl Ledger {
     }
 
     /// Writes how a run ended that did not succeed, and releases the claim: what
-    /// it has sent before can take effect no more.
+    /// it has sent before can take effect no more. Where its last commit took
+    /// effect although no answer came, the history keeps that.
     pub(super) async fn close(
         &self,
         status: &str,
@@ -343,7 +346,7 @@ impl Ledger {
         let (table, log) = (self.warehouse.sql(&self.table), self.warehouse.sql(LOG));
         let sql = format!(
             "BEGIN TRANSACTION; \
-             INSERT INTO {log} ({LOG_COLUMNS}) SELECT @token, {LAST}, @data_mart_id, @run_id, @connector, @run_type, @status, CAST(@started_at AS TIMESTAMP), CURRENT_TIMESTAMP(), @rows, @schema, @commits, @error FROM {table} WHERE token = @token; \
+             INSERT INTO {log} ({LOG_COLUMNS}) SELECT @token, {LAST}, @data_mart_id, @run_id, @connector, @run_type, @status, CAST(@started_at AS TIMESTAMP), CURRENT_TIMESTAMP(), @row_counts, @streams, @commits, @error FROM {table} WHERE token = @token AND pending = ''; \
              UPDATE {table} SET token = '', previous = '' WHERE token = @token; \
              COMMIT TRANSACTION;"
         );
@@ -351,8 +354,8 @@ impl Ledger {
         params.extend([
             Param::text("status", status),
             Param::maybe("error", error),
-            Param::text("rows", &progress.rows),
-            Param::text("schema", &progress.schema),
+            Param::text("row_counts", &progress.rows),
+            Param::text("streams", &progress.schema),
             Param::int("commits", progress.commits),
         ]);
         self.warehouse.run(&format!("ow_{}_end", self.token), &sql, &params).await.map(|_| ())

@@ -41,7 +41,7 @@ pub(super) fn text(value: &str) -> String {
             }
             '\n' => quoted.push_str("\\n"),
             '\r' => quoted.push_str("\\r"),
-            c if c.is_control() => quoted.push(' '),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => quoted.push(c),
         }
     }
@@ -165,7 +165,7 @@ mod tests {
     fn names_and_text_cannot_leave_their_quotes() {
         assert_eq!(quote("select"), "`select`");
         assert_eq!(quote("a`b\\"), "`a\\`b\\\\`");
-        assert_eq!(text("it's \\ a\nline\0"), "'it\\'s \\\\ a\\nline '");
+        assert_eq!(text("it's \\ a\nline\0"), "'it\\'s \\\\ a\\nline\\u0000'");
     }
 
     #[test]

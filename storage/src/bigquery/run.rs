@@ -40,6 +40,8 @@ pub(super) struct BigQueryStorage {
     tables: Vec<Table>,
     flights: Flights,
     commits: u64,
+    /// Whether a commit may have promised to put tables in their places.
+    promised: bool,
     ended: bool,
     broken: Option<StorageError>,
 }
@@ -155,6 +157,7 @@ impl BigQueryStorage {
             tables: Vec::new(),
             flights: Flights::default(),
             commits: 0,
+            promised: false,
             ended: false,
             broken: None,
         })
@@ -215,7 +218,22 @@ impl BigQueryStorage {
         for file in files {
             self.send(number, file)?;
         }
-        Ok(())
+        self.make_room()
+    }
+
+    /// Sends files before they are full, where many tables are written at once.
+    fn make_room(&mut self) -> Result<(), Trouble> {
+        loop {
+            let sizes = self.tables.iter().map(|table| table.stage.encoder.buffered());
+            let total = sizes.clone().fold(0, usize::saturating_add);
+            let Some((largest, _)) = sizes.enumerate().max_by_key(|(_, size)| *size) else { return Ok(()) };
+            if total <= self.settings.part.saturating_mul(2) {
+                return Ok(());
+            }
+            let Some(table) = self.tables.get_mut(largest) else { return Ok(()) };
+            let Some(file) = table.stage.encoder.finish()? else { return Ok(()) };
+            self.send(largest, file)?;
+        }
     }
 
     /// Sends a file of a table on its way.
@@ -412,6 +430,7 @@ impl BigQueryStorage {
         let progress = self.progress(|_| true);
         let ledger = Arc::clone(&self.ledger);
         let pending = ledger.promise(swaps);
+        self.promised = !pending.swaps.is_empty();
         let commit = Commit { statements, state: &state, progress: &progress, pending: &pending, ends: true };
         self.engine.wait(ledger.commit(commit))?;
         Ok(pending)
@@ -468,14 +487,17 @@ impl BigQueryStorage {
             }
             let cleared = self.engine.wait(ledger.clear_promise(true));
             cleared.map_err(|trouble| self.explain(trouble, "record the end of the run"))?;
+            self.promised = false;
         }
         self.drop_stages();
         Ok(())
     }
 
-    /// Drops what the run staged.
+    /// Drops what the run staged, unless another run may need it.
     fn drop_stages(&mut self) {
-        let stages: Vec<_> = self.tables.iter_mut().filter_map(|table| table.stage.reset()).collect();
+        let keeps = self.promised;
+        let tables = self.tables.iter_mut().filter(|table| !(keeps && table.replaces));
+        let stages: Vec<_> = tables.filter_map(|table| table.stage.reset()).collect();
         let warehouse = Arc::clone(self.warehouse());
         self.engine.wait(async {
             for stage in stages {

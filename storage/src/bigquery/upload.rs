@@ -67,6 +67,7 @@ impl Warehouse {
             let session = self.start(id, part).await?;
             let mut at = 0;
             loop {
+                let before = failures;
                 let mut step = self.chunk(&session, part, at).await;
                 while let Err(trouble) = &step {
                     if trouble.is(409) {
@@ -86,7 +87,9 @@ impl Warehouse {
                 }
                 match step? {
                     Step::Taken => return Ok(()),
-                    Step::At(there) if there > at => at = there,
+                    Step::At(there) if there > at => (at, failures) = (there, 0),
+                    // Its failure is counted already.
+                    Step::At(there) if failures > before => at = there,
                     Step::At(there) => {
                         failures += 1;
                         if failures >= self.client.pace.attempts {
