@@ -193,16 +193,11 @@ impl AthenaStorage {
 
     async fn open_one(&mut self, schema: &TableSchema, mode: WriteMode) -> Result<TableId, StorageError> {
         let name = fold(&format!("{}{}", self.prefix, schema.name));
-        if let Some(number) = self.tables.iter().position(|table| table.name == name) {
-            let open = self.tables.get(number).filter(|table| table.schema == *schema && table.mode == mode);
-            return open.map(|_| id(number)).ok_or_else(|| StorageError::Refused {
-                message: format!(
-                    "table `{name}` is open already in this run, for stream `{}` or with other fields or another mode; names that differ in case or signs only are one table in Athena",
-                    schema.name.escape_debug()
-                ),
-            });
-        }
+        // Before anything that is open is looked at: the quarantine may be.
         check(&name, schema)?;
+        if let Some(open) = self.find(schema, mode, &name)? {
+            return Ok(open);
+        }
         if mode == WriteMode::Merge && schema.primary_key.is_empty() {
             return Err(StorageError::Refused {
                 message: format!(
@@ -210,8 +205,46 @@ impl AthenaStorage {
                 ),
             });
         }
-        self.own(&name).await?;
         let replaces = mode == WriteMode::Replace || self.run.full_refresh;
+        self.add(schema, mode, name, replaces).await
+    }
+
+    /// Opens the quarantine of this data mart: since a table has one writer at a
+    /// time, each data mart has its own.
+    async fn open_own_quarantine(&mut self, schema: &TableSchema) -> Result<TableId, StorageError> {
+        let name = format!("{}_{}", fold(&schema.name), mart::tag(&self.run.data_mart_id));
+        match self.find(schema, WriteMode::Append, &name)? {
+            Some(open) => Ok(open),
+            None => self.add(schema, WriteMode::Append, name, false).await,
+        }
+    }
+
+    /// The table that the run has open under this name, if it is the same one.
+    fn find(
+        &self,
+        schema: &TableSchema,
+        mode: WriteMode,
+        name: &str,
+    ) -> Result<Option<TableId>, StorageError> {
+        let Some(number) = self.tables.iter().position(|table| table.name == name) else { return Ok(None) };
+        let open = self.tables.get(number).filter(|table| table.schema == *schema && table.mode == mode);
+        open.map(|_| Some(id(number))).ok_or_else(|| StorageError::Refused {
+            message: format!(
+                "table `{name}` is open already in this run, for stream `{}` or with other fields or another mode; names that differ in case or signs only are one table in Athena",
+                schema.name.escape_debug()
+            ),
+        })
+    }
+
+    /// Opens a table that is not open yet.
+    async fn add(
+        &mut self,
+        schema: &TableSchema,
+        mode: WriteMode,
+        name: String,
+        replaces: bool,
+    ) -> Result<TableId, StorageError> {
+        self.own(&name).await?;
         let columns = self.plan(&name, schema, replaces).await?;
         let staged = values::staged(schema, &columns, mode);
         let number = self.tables.len();
@@ -605,6 +638,10 @@ impl Storage for AthenaStorage {
 
     fn open_table(&mut self, table: &TableSchema, mode: WriteMode) -> Result<TableId, StorageError> {
         self.step(async |this| this.open_one(table, mode).await)
+    }
+
+    fn open_quarantine(&mut self, table: &TableSchema) -> Result<TableId, StorageError> {
+        self.step(async |this| this.open_own_quarantine(table).await)
     }
 
     fn write(&mut self, table: TableId, rows: &RecordBatch) -> Result<(), StorageError> {
