@@ -518,6 +518,32 @@ impl BigQueryStorage {
         closed.map_err(|trouble| self.explain(trouble, "record the end of the run"))
     }
 
+    /// Adds a table to those that the run has open. Problems of it are told now,
+    /// not at the first commit.
+    fn add(
+        &mut self,
+        schema: &TableSchema,
+        mode: WriteMode,
+        name: &str,
+        replaces: bool,
+    ) -> Result<TableId, Trouble> {
+        let targets = self.plan(schema, name, replaces)?;
+        let stage = Stage::new(name, columns(schema, &targets), self.settings.part, replaces);
+        let number = u32::try_from(self.tables.len()).unwrap_or(u32::MAX);
+        self.tables.push(Table {
+            schema: schema.clone(),
+            mode,
+            name: name.to_owned(),
+            replaces,
+            targets,
+            prepared: false,
+            stage,
+            stored: 0,
+            committed: 0,
+        });
+        Ok(TableId(number))
+    }
+
     /// The table that the run has open under this name, if it is the same one.
     fn find(&self, schema: &TableSchema, mode: WriteMode, name: &str) -> Result<Option<TableId>, Trouble> {
         let Some(number) = self.tables.iter().position(|table| table.name == name) else { return Ok(None) };
@@ -565,32 +591,28 @@ impl Storage for BigQueryStorage {
     fn open_table(&mut self, schema: &TableSchema, mode: WriteMode) -> Result<TableId, StorageError> {
         let name = format!("{}{}", self.settings.prefix, schema.name);
         self.step(&format!("open table `{name}`"), |this| {
+            // First of all: the quarantine may be open, and no stream may have it.
+            names::check(&name, schema).map_err(Trouble::from)?;
             if let Some(id) = this.find(schema, mode, &name)? {
                 return Ok(id);
             }
-            names::check(&name, schema).map_err(Trouble::from)?;
             if mode == WriteMode::Merge && schema.primary_key.is_empty() {
                 return Err(Trouble::refused(format!(
                     "table `{name}` cannot be merged into without a primary key; declare one, or use `append` or `replace`"
                 )));
             }
             let replaces = mode == WriteMode::Replace || this.run.full_refresh;
-            // Problems of the table are told now, not at the first commit.
-            let targets = this.plan(schema, &name, replaces)?;
-            let stage = Stage::new(&name, columns(schema, &targets), this.settings.part, replaces);
-            let number = u32::try_from(this.tables.len()).unwrap_or(u32::MAX);
-            this.tables.push(Table {
-                schema: schema.clone(),
-                mode,
-                name: name.clone(),
-                replaces,
-                targets,
-                prepared: false,
-                stage,
-                stored: 0,
-                committed: 0,
-            });
-            Ok(TableId(number))
+            this.add(schema, mode, &name, replaces)
+        })
+    }
+
+    fn open_quarantine(&mut self, schema: &TableSchema) -> Result<TableId, StorageError> {
+        let name = &schema.name;
+        self.step(&format!("open table `{name}`"), |this| {
+            match this.find(schema, WriteMode::Append, name)? {
+                Some(id) => Ok(id),
+                None => this.add(schema, WriteMode::Append, name, false),
+            }
         })
     }
 
