@@ -518,22 +518,22 @@ impl BigQueryStorage {
         closed.map_err(|trouble| self.explain(trouble, "record the end of the run"))
     }
 
-    /// Opens a table that is not open yet.
+    /// Adds a table to those that the run has open. Problems of it are told now,
+    /// not at the first commit.
     fn add(
         &mut self,
         schema: &TableSchema,
         mode: WriteMode,
-        name: String,
+        name: &str,
         replaces: bool,
     ) -> Result<TableId, Trouble> {
-        // Problems of the table are told now, not at the first commit.
-        let targets = self.plan(schema, &name, replaces)?;
-        let stage = Stage::new(&name, columns(schema, &targets), self.settings.part, replaces);
+        let targets = self.plan(schema, name, replaces)?;
+        let stage = Stage::new(name, columns(schema, &targets), self.settings.part, replaces);
         let number = u32::try_from(self.tables.len()).unwrap_or(u32::MAX);
         self.tables.push(Table {
             schema: schema.clone(),
             mode,
-            name,
+            name: name.to_owned(),
             replaces,
             targets,
             prepared: false,
@@ -591,7 +591,7 @@ impl Storage for BigQueryStorage {
     fn open_table(&mut self, schema: &TableSchema, mode: WriteMode) -> Result<TableId, StorageError> {
         let name = format!("{}{}", self.settings.prefix, schema.name);
         self.step(&format!("open table `{name}`"), |this| {
-            // Before anything that is open is looked at: the quarantine may be.
+            // First of all: the quarantine may be open, and no stream may have it.
             names::check(&name, schema).map_err(Trouble::from)?;
             if let Some(id) = this.find(schema, mode, &name)? {
                 return Ok(id);
@@ -602,16 +602,16 @@ impl Storage for BigQueryStorage {
                 )));
             }
             let replaces = mode == WriteMode::Replace || this.run.full_refresh;
-            this.add(schema, mode, name.clone(), replaces)
+            this.add(schema, mode, &name, replaces)
         })
     }
 
     fn open_quarantine(&mut self, schema: &TableSchema) -> Result<TableId, StorageError> {
-        let name = schema.name.clone();
+        let name = &schema.name;
         self.step(&format!("open table `{name}`"), |this| {
-            match this.find(schema, WriteMode::Append, &name)? {
+            match this.find(schema, WriteMode::Append, name)? {
                 Some(id) => Ok(id),
-                None => this.add(schema, WriteMode::Append, name.clone(), false),
+                None => this.add(schema, WriteMode::Append, name, false),
             }
         })
     }

@@ -289,3 +289,19 @@ fn measured() {
         assert_eq!(place.query("SELECT COUNT(*) FROM `p.d.t`"), ["1000000"]);
     }
 }
+
+#[test]
+fn the_quarantine_takes_rows_in_a_full_refresh_too() {
+    let place = place!();
+    let quarantine = TableSchema { name: "_ow_quarantine".into(), ..people(0) };
+    for (id, run) in [(1, run("r1")), (2, refresh("r2"))] {
+        let mut storage = place.open_as(&run);
+        let table = storage.open_quarantine(&quarantine).unwrap();
+        assert_eq!(storage.open_quarantine(&quarantine).unwrap(), table);
+        storage.write(table, &rows(&[(id, None)])).unwrap();
+        storage.commit(&none()).unwrap();
+        assert!(storage.open_table(&quarantine, WriteMode::Append).is_err());
+        storage.finish(Outcome::Failed, &none(), None).unwrap();
+    }
+    assert_eq!(place.query("SELECT id FROM `p.d._ow_quarantine` ORDER BY id"), ["1", "2"]);
+}
