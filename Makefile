@@ -10,7 +10,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 WASM = $(TARGET)/wasm32-wasip2/guest
 HOST = $(TARGET)/debug/ow-host
 
-.PHONY: help build connectors demo test lint fmt bench clean
+.PHONY: help build connectors demo test test-steps lint fmt bench clean
 
 help: ## Say what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,10 @@ test: connectors ## Run every test
 	python=$$(sh tests/cloud/venv.sh $(TARGET)/venv) && export OW_TEST_PYTHON="$$python" && \
 	$(CARGO) test --locked --workspace && \
 	if [ -n "$$python" ]; then cd tests/cloud && "$$python" -m pytest -q; fi
+
+test-steps: ## Stop loads into each service at each step: more of the storages' tests, half an hour
+	python=$$(sh tests/cloud/venv.sh $(TARGET)/venv) && export OW_TEST_PYTHON="$$python" && \
+	$(CARGO) test --locked -p conformance -- --ignored
 
 lint: ## Check formatting, lints and the contract's version
 	$(CARGO) fmt --all --check

@@ -12,14 +12,14 @@ use super::{RunInfo, Storage, StorageError};
 /// The storages of this build.
 const DRIVERS: &[&dyn Driver] = &[
     &super::sqlite::Sqlite,
+    #[cfg(feature = "local-files")]
+    &super::local_files::LocalFiles,
     #[cfg(feature = "postgres")]
     &super::postgres::Postgres,
     #[cfg(feature = "bigquery")]
     &super::bigquery::BigQuery,
     #[cfg(feature = "athena")]
     &super::athena::Athena,
-    #[cfg(feature = "local-files")]
-    &super::local_files::LocalFiles,
     &super::discard::DiscardDriver,
 ];
 

@@ -146,8 +146,10 @@ impl Kind {
                 name.starts_with("_ow/staging/") || name.ends_with(".staged")
             }
             Self::Postgres => name.starts_with("_ow_new_"),
+            // What a run that died staged expires by itself: `_ow_stage_…`.
             Self::BigQuery => {
-                name.starts_with("_ow_") && !name.starts_with("_ow_state_") && !name.starts_with("_ow_run")
+                let stays = ["_ow_state_", "_ow_run", "_ow_stage_"];
+                name.starts_with("_ow_") && !stays.iter().any(|start| name.starts_with(start))
             }
             Self::Athena => name.contains("/staged/"),
         }

@@ -135,15 +135,20 @@ fn files_of_owox_are_read_as_they_are() {
 }
 
 #[test]
-fn a_storage_that_is_not_built_in_is_named() {
+fn the_storages_of_owox_are_taken_as_they_are_configured() {
     let lab = Lab::new();
     for (name, expected) in [("owox-bigquery.json", "GoogleBigQuery"), ("owox-athena.json", "AwsAthena")] {
         let mut config: serde_json::Value =
             serde_json::from_slice(&std::fs::read(fixture(name)).unwrap()).unwrap();
         config["source"]["config"]["Behaviour"] = json!({ "value": "nothing" });
         lab.write("cfg.json", config.to_string());
+        let valid = lab.ow_host(&["validate", "guest.wasm", "--config", "cfg.json"]).success();
+        assert!(valid.stdout.ends_with(&format!("into {expected}\n")), "{}", valid.stdout);
+        // One that this version does not write to is refused by name.
+        config["storage"]["name"] = json!("SNOWFLAKE");
+        lab.write("cfg.json", config.to_string());
         let told = lab.run_component("guest.wasm", &[]).failure();
-        assert!(told.starts_with("3 config: ") && told.contains(expected), "{told}");
+        assert!(told.starts_with("3 config: ") && told.contains("cannot write to Snowflake yet"), "{told}");
         // The same file with another storage runs.
         config["storage"] = json!({ "name": "Sqlite", "config": { "Path": "out.db" } });
         lab.write("cfg.json", config.to_string());

@@ -133,7 +133,7 @@ fn a_wrong_command_line_is_2() {
     exit 2
     --- stdout
     --- stderr
-    error: there is no storage `Sqlight` (there are Sqlite, Discard)
+    error: there is no storage `Sqlight` (there are Sqlite, LocalFiles, Postgres, GoogleBigQuery, AwsAthena, Discard)
     ");
 }
 

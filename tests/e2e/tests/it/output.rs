@@ -468,7 +468,7 @@ fn storages_are_listed_with_their_parameters() {
     exit 2
     --- stdout
     --- stderr
-    error: there is no storage `sqlit`; did you mean `Sqlite`? (there are Sqlite, Discard)
+    error: there is no storage `sqlit`; did you mean `Sqlite`? (there are Sqlite, LocalFiles, Postgres, GoogleBigQuery, AwsAthena, Discard)
     ");
 }
 

@@ -80,10 +80,30 @@ cases! { sqlite: conformance::Kind::Sqlite; crashes::killed_at_any_moment }
 cases! { local_files_parquet: conformance::Kind::Parquet; crashes::killed_at_any_moment }
 cases! { local_files_csv: conformance::Kind::Csv; }
 cases! { local_files_json_lines: conformance::Kind::JsonLines; }
-cases! { postgres: conformance::Kind::Postgres; crashes::cut_at_each_message, crashes::killed_at_each_message }
-cases! { bigquery: conformance::Kind::BigQuery;
-    crashes::each_answer_is_lost_once, crashes::each_request_is_refused_once, crashes::killed_at_each_request
+cases! { postgres: conformance::Kind::Postgres; }
+cases! { bigquery: conformance::Kind::BigQuery; crashes::each_answer_is_lost_once }
+cases! { athena: conformance::Kind::Athena; }
+
+/// Cases that go through a load step by step, against a server: minutes each.
+/// `make test-steps` runs them. The crate's own tests of each storage stop it at
+/// its requests too.
+macro_rules! step_by_step {
+    ($storage:ident: $kind:expr; $($case:ident),* $(,)?) => {
+        mod $storage {
+            $(
+                #[test]
+                #[ignore = "takes minutes; `make test-steps` runs it"]
+                fn $case() {
+                    conformance::writer::program(env!("CARGO_BIN_EXE_writer"));
+                    conformance::run($kind, conformance::cases::crashes::$case);
+                }
+            )*
+        }
+    };
 }
-cases! { athena: conformance::Kind::Athena;
-    crashes::each_answer_is_lost_once, crashes::each_request_is_refused_once, crashes::killed_at_each_request
+
+step_by_step! { postgres_steps: conformance::Kind::Postgres; cut_at_each_message, killed_at_each_message }
+step_by_step! { bigquery_steps: conformance::Kind::BigQuery; each_request_is_refused_once, killed_at_each_request }
+step_by_step! { athena_steps: conformance::Kind::Athena;
+    each_answer_is_lost_once, each_request_is_refused_once, killed_at_each_request
 }
