@@ -12,8 +12,6 @@ use arrow_array::RecordBatch;
 
 #[cfg(feature = "athena")]
 pub mod athena;
-#[cfg(feature = "athena")]
-pub mod athena;
 #[cfg(feature = "bigquery")]
 mod bigquery;
 pub mod contract;
