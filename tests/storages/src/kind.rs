@@ -77,6 +77,13 @@ impl Kind {
         }
     }
 
+    /// Whether names of columns that differ in case only are one column, in
+    /// every run.
+    #[must_use]
+    pub fn folds_names(self) -> bool {
+        self == Self::Athena
+    }
+
     /// Whether a JSON `null` is another thing than no value.
     #[must_use]
     pub fn tells_json_null(self) -> bool {
@@ -101,9 +108,13 @@ impl Kind {
                 let is_number = |data_type| matches!(data_type, Int64 | Decimal(..));
                 is_wide_already || is_number(from) && is_number(to)
             }
-            // Iceberg has more digits for a decimal, and nothing else.
+            // Iceberg has more digits for a decimal of the same scale, and nothing else.
             Self::Athena => {
-                let more_digits = matches!((from, to), (Decimal(p, s), Decimal(q, t)) if p <= q && s == t);
+                let more_digits = match (from, to) {
+                    (Decimal(_, scale), Decimal(_, other)) => other <= scale,
+                    (Decimal(..), Int64) => true,
+                    _ => false,
+                };
                 is_wide_already || more_digits || (from, to) == (Json, Text)
             }
             Self::Sqlite | Self::Parquet | Self::Csv | Self::JsonLines | Self::Postgres => true,
