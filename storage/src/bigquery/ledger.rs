@@ -20,6 +20,7 @@ use super::jobs::{self, Param};
 use super::names::text;
 use super::trouble::Trouble;
 use super::warehouse::Warehouse;
+use crate::history::Progress;
 use crate::text::now;
 use crate::{RunInfo, StorageError};
 
@@ -77,13 +78,6 @@ pub(super) struct Swap {
     pub(super) stage: String,
     /// What makes it; doing it again gives the same table.
     pub(super) sql: String,
-}
-
-/// What the load history tells of a run so far.
-pub(super) struct Progress {
-    pub(super) rows: String,
-    pub(super) schema: String,
-    pub(super) commits: u64,
 }
 
 /// A commit: what becomes durable together.

@@ -126,6 +126,21 @@ fn failures_for_the_moment_are_gone_through() {
 }
 
 #[test]
+fn answers_that_do_not_come_in_time_are_asked_for_again() {
+    let Some(cloud) = Cloud::start() else { return };
+    let mut place = Place::new(&cloud);
+    place.params = place.with("RequestTimeout", json!(1));
+    count_on(&place, "first", 1).unwrap();
+    for op in ["s3.PutObject", "s3.GetObject", "athena.StartQueryExecution", "athena.GetQueryExecution"] {
+        // The late request does its work all the same, when nobody waits for it.
+        cloud.arm(json!({ "op": op, "delay": 2 }));
+        count_on(&place, op, 1).unwrap_or_else(|error| panic!("{op}: {error}"));
+        assert_eq!(cloud.disarm(), 0, "{op}");
+        check_count(&place);
+    }
+}
+
+#[test]
 fn a_commit_that_cannot_be_applied_waits_for_the_next_run() {
     let Some(cloud) = Cloud::start() else { return };
     let place = Place::new(&cloud);

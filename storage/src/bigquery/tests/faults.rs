@@ -141,6 +141,21 @@ fn faults_that_go_away_are_not_seen() {
 }
 
 #[test]
+fn answers_that_do_not_come_in_time_are_asked_for_again() {
+    let mut place = place!();
+    place.settings.pace.answer = Duration::from_secs(1);
+    for op in ["upload.start", "upload.chunk", "jobs.insert", "jobs.get", "tables.get"] {
+        place.fake.reset();
+        // The late request does its work all the same, when nobody waits for it.
+        place.fake.fault(json!({"op": op, "delay": 2}));
+        pages(&place, &run(op), &people(0), WriteMode::Append)
+            .unwrap_or_else(|error| panic!("{op}: {error}"));
+        assert_eq!(place.query(IDS), EXPECTED, "{op}");
+        assert_eq!(place.state(), state(&[("t", "3")]), "{op}");
+    }
+}
+
+#[test]
 fn jobs_that_fail_for_no_reason_of_their_own_are_tried_again_and_do_nothing_twice() {
     let place = place!();
     for after_work in [false, true] {
