@@ -1,6 +1,7 @@
 //! The client against answers of a test host.
 
 use super::*;
+use crate::ErrorKind;
 use crate::host::native::{self, Fake};
 use crate::testing::{Handler, Request as Sent, Response as Answer};
 
