@@ -192,9 +192,7 @@ impl<C> Context<C> {
         object: &str,
         given: &[(&str, Cell<'_>)],
     ) -> Result<()> {
-        let mut scanner = Scanner::new(object);
-        self.tables.write_object(table, &mut scanner, given)?;
-        Ok(scanner.end()?)
+        self.tables.write_object(table, &mut Scanner::new(object), given, true)
     }
 
     /// Writes all objects of the list at a place in a page, as
@@ -218,7 +216,7 @@ impl<C> Context<C> {
         given: &[(&str, Cell<'_>)],
     ) -> Result<u64> {
         let tables = &mut self.tables;
-        page.each(pointer, |scanner| tables.write_object(table, scanner, given))
+        page.each(pointer, |scanner| tables.write_object(table, scanner, given, false))
     }
 
     /// The days that this run imports, by its type, the configuration, and the
@@ -262,7 +260,7 @@ impl<C> Context<C> {
         self.tables.flush()
     }
 
-    /// Says what was missing in the rows.
+    /// Hands over what waits, and says what was missing in the rows.
     pub(crate) fn finish(&mut self) -> Result<()> {
         self.flush()?;
         self.tables.tell_absent();

@@ -299,6 +299,15 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// The first bytes of a text, as many as are whole characters.
+pub(crate) fn start(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.split_at(end).0
+}
+
 /// How many bytes there are before the first that a JSON text must not hold
 /// plainly, eight at a time.
 #[inline]

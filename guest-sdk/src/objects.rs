@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::columns::Slots;
 use crate::convert::{Epoch, Scratch};
 use crate::error::{Error, Result};
-use crate::json::{Pointer, Scanner, Text, Token};
+use crate::json::{self, Pointer, Scanner, Text, Token};
 use crate::record::Cell;
 use crate::stream::{DataType, Field};
 
@@ -286,10 +286,9 @@ impl Level {
 fn quoted(scanner: &Scanner<'_>) -> Result<String> {
     let mut scanner = *scanner;
     let text = scanner.value()?;
-    let mut end = text.len().min(QUOTED);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let (shown, rest) = text.split_at(end);
-    Ok(format!("`{shown}{}`", if rest.is_empty() { "" } else { "…" }))
+    let shown = json::start(text, QUOTED);
+    Ok(format!("`{shown}{}`", if shown.len() < text.len() { "…" } else { "" }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,8 +153,9 @@ impl Tables {
         table: Table,
         scanner: &mut Scanner<'_>,
         given: &[(&str, Cell<'_>)],
+        alone: bool,
     ) -> Result<()> {
-        self.get(table)?.write_object(scanner, given)
+        self.get(table)?.write_object(scanner, given, alone)
     }
 
     pub(crate) fn flush(&mut self) -> Result<()> {
@@ -191,8 +192,14 @@ impl Buffer {
         self.push(|columns| columns.push(&encode))
     }
 
-    /// Takes the object that begins here.
-    fn write_object(&mut self, scanner: &mut Scanner<'_>, given: &[(&str, Cell<'_>)]) -> Result<()> {
+    /// Takes the object that begins here; behind one that is `alone` nothing else
+    /// may stand.
+    fn write_object(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        given: &[(&str, Cell<'_>)],
+        alone: bool,
+    ) -> Result<()> {
         let mut objects = match self.objects.take() {
             Some(objects) => objects,
             None => Box::new(
@@ -202,7 +209,10 @@ impl Buffer {
         let start = *scanner;
         let written = self.push(|columns| {
             *scanner = start;
-            columns.push_slots(|slots| objects.read(slots, scanner, given))
+            columns.push_slots(|slots| {
+                objects.read(slots, scanner, given)?;
+                if alone { Ok(scanner.end()?) } else { Ok(()) }
+            })
         });
         self.objects = Some(objects);
         written

@@ -294,9 +294,7 @@ struct Body {
 impl Read for Body {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         match self.bytes.read(buffer)? {
-            0 if self.broken && !buffer.is_empty() => {
-                Err(Error::unavailable("the answer broke off").into())
-            }
+            0 if self.broken && !buffer.is_empty() => Err(Error::unavailable("the answer broke off").into()),
             read => Ok(read),
         }
     }

@@ -290,18 +290,18 @@ impl<'a, T: Deserialize<'a>> Iterator for Records<'a, T> {
         let start = self.list.scanner.at();
         let rest = self.list.text.get(start..).unwrap_or_default();
         let mut values = serde_json::Deserializer::from_str(rest).into_iter::<T>();
-        let value = values.next()?;
-        self.list.scanner = Scanner::from(self.list.text, start + values.byte_offset());
-        Some(value.map_err(|error| {
-            self.list.open = None;
-            let mut end = rest.len().min(QUOTED);
-            while !rest.is_char_boundary(end) {
-                end -= 1;
+        let error = match values.next() {
+            Some(Ok(value)) => {
+                self.list.scanner = Scanner::from(self.list.text, start + values.byte_offset());
+                return Some(Ok(value));
             }
-            let starts = rest.split_at(end).0;
-            let error = Error::from(error);
-            self.list.in_record(self.number, Error::invalid_data(format!("{error}; it starts {starts}")))
-        }))
+            Some(Err(error)) => error.into(),
+            None => Error::invalid_data("the text ends too early"),
+        };
+        self.list.open = None;
+        let shown = json::start(rest, QUOTED);
+        let error = Error::invalid_data(format!("{error}; it starts {shown}"));
+        Some(Err(self.list.in_record(self.number, error)))
     }
 }
 

@@ -11,7 +11,7 @@ use super::page::Page;
 use super::paginate::{Chain, Numbered, Pagination};
 use crate::convert;
 use crate::error::{Error, Result};
-use crate::json::{Found, Pointer};
+use crate::json::{self, Found, Pointer};
 
 /// A page is asked for ahead unless its turn under the rate limit is later than
 /// this: what is there is not held back for it.
@@ -25,7 +25,7 @@ pub struct Pages {
     flights: VecDeque<Ahead>,
     /// How many pages were handed out.
     count: u64,
-    /// What comes after the page that was handed out last.
+    /// What is wrong behind the page that was handed out last.
     error: Option<Error>,
     done: bool,
 }
@@ -88,11 +88,18 @@ impl Pages {
             Err(error) if !single => return Err(error.context(format_args!("page {}", self.count))),
             landed => landed?,
         };
-        // A page that came is handed out, whatever is wrong with the next.
         if let Err(error) = self.plan.after(&mut page, position, &mut self.flights) {
+            let error = error.context(format_args!("page {}", self.count));
             self.flights.clear();
-            self.error = Some(error.context(format_args!("page {}", self.count)));
-            return Ok(Some(page));
+            return match &self.plan {
+                // The page itself is not what it should be.
+                Plan::Count(_) => Err(error),
+                // Only what it says of the next one is wrong.
+                Plan::Chain { .. } => {
+                    self.error = Some(error);
+                    Ok(Some(page))
+                }
+            };
         }
         while self.flights.len() < self.plan.ahead()
             && let Some(request) = self.plan.next_if_soon()
@@ -317,7 +324,7 @@ fn number_at(page: &Page, pointer: &Pointer, found: Option<Found>) -> Result<u64
     let text = found.map(|found| page.text_of(&found)).transpose()?;
     let number = text.and_then(|text| convert::integer(text.trim_matches('"')));
     number.and_then(|number| u64::try_from(number).ok()).ok_or_else(|| {
-        let said = text.map_or("nothing", |text| text.get(..40).unwrap_or(text));
+        let said = text.map_or("nothing", |text| json::start(text, 40));
         page.wrong(&format_args!("there should be a number at `{}`, but there is {said}", pointer.text))
     })
 }
@@ -333,3 +340,6 @@ fn fingerprint(bytes: &[u8]) -> u64 {
     }
     rest.iter().fold(sum, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(FACTOR).rotate_left(29))
 }
+
+#[cfg(test)]
+mod tests;
