@@ -229,10 +229,13 @@ impl<C> Context<C> {
     }
 
     /// Keeps that all days of a window up to this one are imported, and commits:
-    /// the next run goes on from there.
+    /// the next run goes on from there. Tells the progress, too.
     pub fn imported(&mut self, window: &Window, through: Date) -> Result<()> {
         self.set_state(&window.key, &window.reached(through))?;
-        self.commit()
+        self.commit()?;
+        let (done, total, unit) = window.progress(through);
+        self.progress(done, total, &unit);
+        Ok(())
     }
 
     /// The value under a key of the state; `None` when there is none. By

@@ -116,6 +116,16 @@ impl Window {
         self.range
     }
 
+    /// How many of its days are done up to this one.
+    pub(crate) fn progress(&self, through: Date) -> (u64, u64, String) {
+        let days = |through: Date| u64::try_from(through - self.range.start + 1).unwrap_or(0);
+        let unit = match self.key.split_once('/') {
+            Some((_, account)) => format!("days of {account}"),
+            None => "days".to_owned(),
+        };
+        (days(through), days(self.range.end), unit)
+    }
+
     /// What the state says once all days up to this one are imported: never less
     /// than it said before, or a lookback that breaks off would grow from run to
     /// run.
@@ -209,6 +219,16 @@ mod tests {
             json!({"ReimportLookbackWindow": 0, "CreateEmptyTables": "whatever", "MaxFetchRetries": 7});
         let run = host().config(config).state("days", json!({"date": "2024-03-09"})).run::<Days>();
         assert_eq!(days(&run).1, 2);
+    }
+
+    #[test]
+    fn progress_is_told_in_days() {
+        let run = host().state("days", json!({"date": "2024-03-10"})).run::<Days>();
+        let last = run.progress().last().cloned();
+        assert_eq!((run.progress().len(), last), (4, Some((4, Some(4), "days".to_owned()))));
+        let range = DateRange { start: Date::from_days(0), end: Date::from_days(9) };
+        let window = Window { key: "ads/7".to_owned(), range, last: None };
+        assert_eq!(window.progress(Date::from_days(1)), (2, 10, "days of 7".to_owned()));
     }
 
     #[test]

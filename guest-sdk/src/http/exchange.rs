@@ -48,7 +48,7 @@ struct Trouble {
     /// Whether the server answered: then its own words say enough.
     answered: bool,
     /// What to answer after the last try, where any status will do.
-    landed: Option<Landed>,
+    landed: Option<Box<Landed>>,
 }
 
 impl Trouble {
@@ -94,7 +94,9 @@ impl Flight {
                 } else {
                     String::new()
                 };
-                return landed.ok_or_else(|| error.context(format_args!("{}{tries}", self.place())));
+                return landed
+                    .map(|landed| *landed)
+                    .ok_or_else(|| error.context(format_args!("{}{tries}", self.place())));
             };
             log::debug!("{}: {error}; trying again in {:.1} s", self.place(), wait.as_secs_f64());
             retry::pause(wait)?;
@@ -144,7 +146,7 @@ impl Flight {
                 let verdict = landed.answer().by_status();
                 return match verdict {
                     Verdict::Retry(error) => {
-                        Err(Trouble { error, again: true, answered: true, landed: Some(landed) })
+                        Err(Trouble { error, again: true, answered: true, landed: Some(Box::new(landed)) })
                     }
                     _ => Ok(landed),
                 };

@@ -178,9 +178,8 @@ fn the_next_page_is_asked_for_before_this_one_is_handed_out() {
     {
         let fake = Fake { handler: Some(Handler(Box::new(answer))), ..Fake::default() };
         let before = native::replace(fake);
-        let mut pages = get(&Client::new()).pages(way);
         let mut requests = Vec::new();
-        while let Some(page) = pages.next() {
+        for page in get(&Client::new()).pages(way) {
             page.unwrap();
             let fake = native::replace(Fake::default());
             requests.push(fake.requests.len());
