@@ -53,6 +53,9 @@ struct Row {
     token: String,
     run_id: String,
     holder: String,
+    /// The token of the run that this claim was taken from; empty where that one
+    /// had released it.
+    previous: String,
     sequence: u64,
     stamp: String,
     /// Microseconds since 1970.
@@ -149,6 +152,9 @@ impl Ledger {
         *ledger.sequence.lock().await = row.sequence;
         if let Some(pending) = row.pending.filter(|pending| !pending.swaps.is_empty()) {
             ledger.keep_promise(&pending).await?;
+        }
+        if !row.previous.is_empty() {
+            tokio::spawn(clear_staging(Arc::clone(&ledger.warehouse), row.previous));
         }
         Ok((ledger, row.state))
     }
@@ -477,12 +483,24 @@ async fn row(warehouse: &Warehouse, data_mart_id: &str) -> Result<Option<Row>, T
         token: cell(2),
         run_id: cell(3),
         holder: cell(4),
+        previous: cell(5),
         sequence: number(6),
         stamp: cell(7),
         expires_at: number(9),
         state,
         pending,
     }))
+}
+
+/// Drops the staging tables of a run that died. Nothing waits for it: what is not
+/// dropped expires.
+async fn clear_staging(warehouse: Arc<Warehouse>, token: String) {
+    for kind in ["stage", "new"] {
+        let Ok(tables) = warehouse.names(&format!("_ow_{kind}_{token}_")).await else { return };
+        for table in tables {
+            let _ = warehouse.drop_table(&table).await;
+        }
+    }
 }
 
 /// The state of a data mart; empty in a dataset that has none.
