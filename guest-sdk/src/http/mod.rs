@@ -47,7 +47,7 @@ use crate::host::Timeouts;
 
 pub use self::judge::{Answer, Verdict};
 pub use self::page::{Page, Records};
-pub use self::pages::Pages;
+pub use self::pages::{FetchAll, Pages};
 pub use self::paginate::{Cursor, LinkHeader, NextUrl, Offset, PageNumber, Pagination};
 pub use self::rate::RateLimit;
 pub use self::response::Response;
@@ -193,6 +193,27 @@ impl Client {
     #[must_use]
     pub fn judge(self, judge: impl Fn(&Answer<'_>) -> Verdict + 'static) -> Self {
         self.with(|settings| settings.judge = Some(Rc::new(judge)))
+    }
+
+    /// Fetches the answers to many requests, in their order, with so many under way
+    /// at once: for sources that are asked day by day, or item by item. After an
+    /// error there are no more.
+    ///
+    /// ```no_run
+    /// # use ow_connector::prelude::*;
+    /// # fn run(ctx: &mut Context<()>, window: DateRange) -> Result<()> {
+    /// let http = ctx.http();
+    /// let days = window.days().map(|day| http.get(format!("https://api.example.com/rates/{day}.json")));
+    /// for (day, page) in window.days().zip(http.fetch_all(days, 4)) {
+    ///     info!("{day} has {} bytes", page?.bytes().len());
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn fetch_all<I>(&self, requests: I, under_way: usize) -> FetchAll<I::IntoIter>
+    where
+        I: IntoIterator<Item = Request>,
+    {
+        FetchAll::new(requests.into_iter(), under_way)
     }
 
     /// A GET request.

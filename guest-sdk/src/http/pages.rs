@@ -2,7 +2,7 @@
 //! is worked on.
 
 use std::collections::VecDeque;
-use std::iter::FusedIterator;
+use std::iter::{Fuse, FusedIterator, Peekable};
 use std::time::Duration;
 
 use super::Request;
@@ -158,8 +158,7 @@ impl Plan {
             Self::Count(count) if count.planned.is_some_and(|end| count.next >= Some(end)) => return None,
             Self::Count(count) => &count.first,
         };
-        let wait = request.settings.limiter.as_ref().map_or(Duration::ZERO, |limiter| limiter.wait());
-        if wait > PATIENCE { None } else { self.next() }
+        if request.is_soon() { self.next() } else { None }
     }
 
     /// How many requests may be under way while a page is worked on.
@@ -182,6 +181,61 @@ impl Plan {
         }
     }
 }
+
+impl Request {
+    /// Whether its turn is soon.
+    fn is_soon(&self) -> bool {
+        self.settings.limiter.as_ref().is_none_or(|limiter| limiter.wait() <= PATIENCE)
+    }
+}
+
+/// The answers to many requests, in their order: what
+/// [`Client::fetch_all`](super::Client::fetch_all) answers.
+#[must_use = "requests go out when answers are asked for"]
+pub struct FetchAll<I: Iterator<Item = Request>> {
+    requests: Peekable<Fuse<I>>,
+    under_way: usize,
+    flights: VecDeque<Result<Flight>>,
+    failed: bool,
+}
+
+impl<I: Iterator<Item = Request>> std::fmt::Debug for FetchAll<I> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FetchAll").field("under_way", &self.under_way).finish_non_exhaustive()
+    }
+}
+
+impl<I: Iterator<Item = Request>> FetchAll<I> {
+    pub(super) fn new(requests: I, under_way: usize) -> Self {
+        let requests = requests.fuse().peekable();
+        Self { requests, under_way, flights: VecDeque::new(), failed: false }
+    }
+}
+
+impl<I: Iterator<Item = Request>> Iterator for FetchAll<I> {
+    type Item = Result<Page>;
+
+    fn next(&mut self) -> Option<Result<Page>> {
+        if self.failed {
+            return None;
+        }
+        if self.flights.is_empty() {
+            self.flights.push_back(self.requests.next()?.launch());
+        }
+        let page = self.flights.pop_front()?.and_then(Flight::page);
+        self.failed = page.is_err();
+        if self.failed {
+            self.flights.clear();
+        }
+        while !self.failed && self.flights.len() < self.under_way {
+            let Some(request) = self.requests.next_if(Request::is_soon) else { break };
+            self.flights.push_back(request.launch());
+        }
+        Some(page)
+    }
+}
+
+impl<I: Iterator<Item = Request>> FusedIterator for FetchAll<I> {}
 
 /// Pages that are counted: by number, or by record.
 struct Count {

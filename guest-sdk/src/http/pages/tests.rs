@@ -525,3 +525,34 @@ fn pages_ahead_keep_to_the_rate() {
     native::replace(before);
     assert_eq!(*slept.borrow(), [0, 60]);
 }
+
+#[test]
+fn many_requests_in_their_order() {
+    let answer = |sent: &Sent| match sent.path() {
+        "/3" => Answer::status(404),
+        path => Answer::text(path.trim_start_matches('/')),
+    };
+    let fake = Fake { handler: Some(Handler(Box::new(answer))), ..Fake::default() };
+    let before = native::replace(fake);
+    let http = Client::new();
+    let fetch = |numbers: &[i32], under_way| {
+        let requests: Vec<Request> =
+            numbers.iter().map(|number| http.get(format!("https://h/{number}"))).collect();
+        let pages = http.fetch_all(requests, under_way);
+        let texts: Vec<_> = pages.map(|page| page.and_then(|page| page.text().map(str::to_owned))).collect();
+        let sent =
+            native::replace(Fake { handler: Some(Handler(Box::new(answer))), ..Fake::default() }).requests;
+        (texts, sent.len())
+    };
+    for under_way in [0, 1, 2, 9] {
+        let (texts, sent) = fetch(&[5, 2, 7, 2], under_way);
+        assert_eq!((texts, sent), (["5", "2", "7", "2"].map(|text| Ok(text.to_owned())).to_vec(), 4));
+    }
+    let (texts, sent) = fetch(&[1, 3, 2, 4], 1);
+    assert_eq!(
+        (texts.len(), texts[1].as_ref().unwrap_err().message(), sent),
+        (2, "GET https://h/3: status 404", 2)
+    );
+    assert_eq!(fetch(&[], 4).0.len(), 0);
+    native::replace(before);
+}
