@@ -168,21 +168,14 @@ impl Client {
     /// use ow_connector::prelude::*;
     /// use ow_connector::http::Verdict;
     ///
-    /// /// An API that answers 200 to everything.
-    /// #[derive(Deserialize)]
-    /// struct Envelope {
-    ///     code: u32,
-    /// }
-    ///
+    /// /// An API that answers 200 to everything, with a code.
     /// fn client(client: http::Client) -> http::Client {
-    ///     client.judge(|answer| match answer.json() {
-    ///         Ok(Envelope { code: 0 }) => Verdict::Accept,
-    ///         Ok(Envelope { code: 40100 }) => Verdict::Retry(Error::rate_limited(answer.message())),
-    ///         Ok(Envelope { code: 40105 }) => Verdict::Fail(Error::auth(answer.message())),
-    ///         Ok(Envelope { code }) => {
-    ///             Verdict::Fail(Error::invalid_data(format!("code {code}: {}", answer.message())))
-    ///         }
-    ///         Err(_) => answer.by_status(),
+    ///     client.judge(|answer| match answer.value_at("/code") {
+    ///         Some(0) => Verdict::Accept,
+    ///         Some(40100) => Verdict::Retry(Error::rate_limited(answer.message())),
+    ///         Some(40105) => Verdict::Fail(Error::auth(answer.message())),
+    ///         Some(code) => Verdict::Fail(Error::invalid_data(format!("code {code}: {}", answer.message()))),
+    ///         None => answer.by_status(),
     ///     })
     /// }
     /// ```

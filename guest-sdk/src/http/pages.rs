@@ -17,6 +17,9 @@ use crate::json::{self, Found, Pointer};
 /// this: what is there is not held back for it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Bytes of a list by which it is told from that of the page before.
+const LOOK: usize = 64 * 1024;
+
 /// The pages of a listing: what [`Request::pages`] answers. After an error there
 /// are no more.
 pub struct Pages {
@@ -290,6 +293,13 @@ impl Count {
     }
 
     fn after(&mut self, page: &mut Page, position: u64, flights: &mut VecDeque<Ahead>) -> Result<()> {
+        // It is known that another page follows: a large one is not walked over
+        // for what it says of that.
+        let known = !self.offset && self.planned.is_some_and(|end| position.saturating_add(1) < end);
+        if known && self.glance(page)? {
+            self.came = self.came.saturating_add(self.size().unwrap_or(0));
+            return Ok(());
+        }
         let (count, total, pages) = self.read(page)?;
         self.came = self.came.saturating_add(count);
         let numbers = position - self.way.first.min(position) + 1;
@@ -312,6 +322,34 @@ impl Count {
             flights.clear();
             self.next = after;
             self.planned = None;
+        }
+        Ok(())
+    }
+
+    /// Looks at the start of a large page: whether it has records, and not those of
+    /// the page before.
+    fn glance(&mut self, page: &mut Page) -> Result<bool> {
+        if page.bytes().len() < 2 * LOOK {
+            return Ok(false);
+        }
+        let Some((text, at)) = page.find(&self.records)? else { return Ok(false) };
+        let list = text.get(at..).unwrap_or_default();
+        let first = list.strip_prefix('[').map(str::trim_start);
+        if list.len() < LOOK || first.is_none_or(|first| first.starts_with(']')) {
+            return Ok(false);
+        }
+        self.compare(page, list.as_bytes())?;
+        page.remember(&self.records, at);
+        Ok(true)
+    }
+
+    /// Fails if the records are those of the page before.
+    fn compare(&mut self, page: &Page, list: &[u8]) -> Result<()> {
+        let look = Some(fingerprint(list.get(..LOOK).unwrap_or(list)));
+        if std::mem::replace(&mut self.last, look) == look {
+            let parameter = &self.way.parameter;
+            let message = format!("it has the records of the page before: the source ignores `{parameter}`");
+            return Err(page.wrong(&message));
         }
         Ok(())
     }
@@ -363,11 +401,8 @@ impl Count {
         if !text.starts_with('[') {
             return Err(page.wrong(&format_args!("what stands at `{place}` is no list")));
         }
-        let look = Some(fingerprint(text.as_bytes()));
-        if list.count > 0 && std::mem::replace(&mut self.last, look) == look {
-            let parameter = &self.way.parameter;
-            let message = format!("it has the records of the page before: the source ignores `{parameter}`");
-            return Err(page.wrong(&message));
+        if list.count > 0 {
+            self.compare(page, text.as_bytes())?;
         }
         Ok(list.count as u64)
     }

@@ -57,12 +57,6 @@ struct Order {
     items: Option<Json>,
 }
 
-/// What every answer says, whatever its status.
-#[derive(Deserialize)]
-struct Envelope {
-    code: u32,
-}
-
 /// The connector.
 #[derive(Debug)]
 pub struct Shops;
@@ -80,15 +74,14 @@ impl Connector for Shops {
     }
 
     fn http(config: &Settings, client: http::Client) -> http::Client {
-        client.header("x-token", config.token.expose()).rate_limit(RateLimit::per_second(10)).judge(
-            |answer| match answer.json() {
-                Ok(Envelope { code: 0 }) => Verdict::Accept,
-                Ok(Envelope { code: 1 }) => Verdict::Retry(Error::rate_limited(answer.message())),
-                Ok(Envelope { code: 2 }) => Verdict::Fail(Error::auth(answer.message()).parameter("Token")),
-                Ok(_) => Verdict::Fail(Error::invalid_data(answer.message())),
-                Err(_) => answer.by_status(),
-            },
-        )
+        let client = client.header("x-token", config.token.expose()).rate_limit(RateLimit::per_second(10));
+        client.judge(|answer| match answer.value_at("/code") {
+            Some(0) => Verdict::Accept,
+            Some(1) => Verdict::Retry(Error::rate_limited(answer.message())),
+            Some(2) => Verdict::Fail(Error::auth(answer.message()).parameter("Token")),
+            Some(_) => Verdict::Fail(Error::invalid_data(answer.message())),
+            None => answer.by_status(),
+        })
     }
 
     fn check(ctx: &mut Context<Settings>) -> Result<()> {
