@@ -142,7 +142,8 @@ impl<C> Context<C> {
     /// Writes a JSON object as a row, without building anything of it: the values
     /// of its keys go to the columns of the same names, or from where
     /// [`Open::place`] says. Keys without a column are skipped; a nullable column
-    /// without a key is NULL; a column that may not be null needs its key.
+    /// without a key is NULL, in place of what a merged row holds, too; a column
+    /// that may not be null needs its key.
     ///
     /// What is converted, exactly or not at all:
     ///

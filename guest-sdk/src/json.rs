@@ -138,14 +138,21 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn digits(&mut self) -> Result<(), Broken> {
-        let start = self.at;
-        while self.text.as_bytes().get(self.at).is_some_and(u8::is_ascii_digit) {
-            self.at += 1;
-        }
-        if self.at == start { self.broken("expected a digit") } else { Ok(()) }
+    /// What is left of the text.
+    #[inline]
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
+    #[inline]
+    fn digits(&mut self) -> Result<(), Broken> {
+        let rest = self.rest();
+        let count = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+        self.at += count;
+        if count == 0 { self.broken("expected a digit") } else { Ok(()) }
+    }
+
+    #[inline]
     fn next_is(&self, bytes: &[u8]) -> bool {
         self.text.as_bytes().get(self.at).is_some_and(|byte| bytes.contains(byte))
     }
@@ -153,6 +160,13 @@ impl<'a> Scanner<'a> {
     #[inline]
     fn number(&mut self) -> Result<Token<'a>, Broken> {
         let start = self.at;
+        let whole = self.skip_number()?;
+        Ok(Token::Number(self.text.get(start..self.at).unwrap_or_default(), whole))
+    }
+
+    /// Answers whether it has neither point nor exponent.
+    #[inline]
+    fn skip_number(&mut self) -> Result<bool, Broken> {
         self.at += usize::from(self.next_is(b"-"));
         let zero = self.next_is(b"0");
         let first = self.at;
@@ -160,35 +174,84 @@ impl<'a> Scanner<'a> {
         if zero && self.at > first + 1 {
             return self.broken("a number starts with 0");
         }
-        let mut whole = true;
+        if !self.next_is(b".eE") {
+            return Ok(true);
+        }
         if self.next_is(b".") {
-            whole = false;
             self.at += 1;
             self.digits()?;
         }
         if self.next_is(b"eE") {
-            whole = false;
             self.at += 1;
             self.at += usize::from(self.next_is(b"+-"));
             self.digits()?;
         }
-        Ok(Token::Number(self.text.get(start..self.at).unwrap_or_default(), whole))
+        Ok(false)
+    }
+
+    /// Takes an integer of at most 18 digits; anything else stays.
+    #[inline]
+    pub(crate) fn short_integer(&mut self) -> Option<i64> {
+        self.peek();
+        let rest = self.rest();
+        let (negative, digits) = match rest {
+            [b'-', digits @ ..] => (true, digits),
+            digits => (false, digits),
+        };
+        let mut value = 0;
+        for (count, byte) in digits.iter().take(19).enumerate() {
+            if byte.is_ascii_digit() && count < 18 {
+                value = value * 10 + i64::from(byte - b'0');
+                continue;
+            }
+            let leads_with_zero = count > 1 && digits.first() == Some(&b'0');
+            let ends = matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t');
+            if count == 0 || leads_with_zero || !ends {
+                return None;
+            }
+            self.at += usize::from(negative) + count;
+            return Some(if negative { -value } else { value });
+        }
+        None
+    }
+
+    /// Takes a text without escapes; anything else stays.
+    #[inline]
+    pub(crate) fn plain_text(&mut self) -> Option<&'a str> {
+        if self.peek() != Some(b'"') {
+            return None;
+        }
+        let start = self.at + 1;
+        let end = start + plain(self.text.as_bytes().get(start..)?);
+        if *self.text.as_bytes().get(end)? != b'"' {
+            return None;
+        }
+        self.at = end + 1;
+        self.text.get(start..end)
     }
 
     /// The text whose opening quote is next.
     #[inline]
     fn string(&mut self) -> Result<Text<'a>, Broken> {
-        let bytes = self.text.as_bytes();
         let start = self.at + 1;
+        let escaped = self.skip_string()?;
+        let raw = self.text.get(start..self.at - 1).unwrap_or_default();
+        Ok(Text { raw, escaped })
+    }
+
+    /// Answers whether there are escapes in it.
+    #[inline]
+    fn skip_string(&mut self) -> Result<bool, Broken> {
         let mut escaped = false;
-        self.at = start;
+        self.at += 1;
         loop {
-            self.at += plain(bytes.get(self.at..).unwrap_or_default());
-            match bytes.get(self.at) {
+            let rest = self.rest();
+            let count = plain(rest);
+            self.at += count;
+            match rest.get(count) {
                 Some(b'"') => {
-                    let raw = self.text.get(start..self.at).unwrap_or_default();
                     self.at += 1;
-                    return Ok(Text { raw, escaped });
+                    return Ok(escaped);
                 }
                 Some(b'\\') => {
                     escaped = true;
@@ -224,6 +287,30 @@ impl<'a> Scanner<'a> {
         if self.take(b':') { Ok(key) } else { self.broken("expected `:`") }
     }
 
+    /// Takes a key and its colon, if it is this one, in its quotes.
+    #[inline]
+    pub(crate) fn take_key(&mut self, quoted: &str) -> bool {
+        self.peek();
+        if !self.rest().starts_with(quoted.as_bytes()) {
+            return false;
+        }
+        let start = self.at;
+        self.at += quoted.len();
+        let taken = self.take(b':');
+        if !taken {
+            self.at = start;
+        }
+        taken
+    }
+
+    fn skip_key(&mut self) -> Result<(), Broken> {
+        if self.peek() != Some(b'"') {
+            return self.broken("expected a key");
+        }
+        self.skip_string()?;
+        if self.take(b':') { Ok(()) } else { self.broken("expected `:`") }
+    }
+
     /// After a value in a list or object: whether another one follows.
     #[inline]
     pub(crate) fn another(&mut self, close: u8) -> Result<bool, Broken> {
@@ -251,9 +338,10 @@ impl<'a> Scanner<'a> {
         let mut count = 0;
         loop {
             count += usize::from(depth == 1);
-            if self.token()? == Token::Nested {
-                let object = self.take(b'{');
-                self.at += usize::from(!object);
+            let first = self.peek();
+            if matches!(first, Some(b'{' | b'[')) {
+                let object = first == Some(b'{');
+                self.at += 1;
                 depth += 1;
                 if depth > DEEPEST {
                     return self.broken("it is nested too deeply");
@@ -261,12 +349,14 @@ impl<'a> Scanner<'a> {
                 kinds = kinds << 1 | u128::from(object);
                 if !self.take(if object { b'}' } else { b']' }) {
                     if object {
-                        self.key()?;
+                        self.skip_key()?;
                     }
                     continue;
                 }
                 depth -= 1;
                 kinds >>= 1;
+            } else {
+                self.skip_plain(first)?;
             }
             loop {
                 if depth == 0 {
@@ -275,13 +365,23 @@ impl<'a> Scanner<'a> {
                 let object = kinds & 1 == 1;
                 if self.another(if object { b'}' } else { b']' })? {
                     if object {
-                        self.key()?;
+                        self.skip_key()?;
                     }
                     break;
                 }
                 depth -= 1;
                 kinds >>= 1;
             }
+        }
+    }
+
+    /// Walks over a value that is no list or object.
+    #[inline]
+    fn skip_plain(&mut self, first: Option<u8>) -> Result<(), Broken> {
+        match first {
+            Some(b'"') => self.skip_string().map(drop),
+            Some(b'-' | b'0'..=b'9') => self.skip_number().map(drop),
+            _ => self.token().map(drop),
         }
     }
 
@@ -638,6 +738,49 @@ mod tests {
         let error = skipped(&nested(1_000_000)).unwrap_err();
         assert_eq!(error.to_string(), "it is nested too deeply at byte 128");
         assert!(skipped(&"[{\"a\":".repeat(500_000)).is_err());
+    }
+
+    #[test]
+    fn short_integers_and_known_keys() {
+        let integer = |text: &str| {
+            let mut scanner = Scanner::new(text);
+            (scanner.short_integer(), scanner.at())
+        };
+        for (text, want) in [
+            ("1,", 1),
+            ("0}", 0),
+            ("-0]", 0),
+            ("-12 ", -12),
+            ("999999999999999999\n", 999_999_999_999_999_999),
+        ] {
+            assert_eq!(integer(text), (Some(want), text.len() - 1), "{text}");
+        }
+        for text in [
+            "",
+            "1",
+            "-",
+            "-,",
+            ",",
+            "01,",
+            "-01,",
+            "1.0,",
+            "1e3,",
+            "1234567890123456789,",
+            "\"1\",",
+            "+1,",
+            "1x",
+        ] {
+            assert_eq!(integer(text), (None, 0), "{text}");
+        }
+        let text = |text: &'static str| Scanner::new(text).plain_text();
+        assert_eq!((text(r#" "é, 12345678" "#), text(r#""""#)), (Some("é, 12345678"), Some("")));
+        assert_eq!(
+            (text(r#""a\n""#), text(r#""a"#), text("7"), text("\"\n\""), text("")),
+            (None, None, None, None, None)
+        );
+        let key = |text: &str| Scanner::new(text).take_key("\"a\"");
+        assert!(key(r#" "a":1"#) && key(r#""a" :1"#));
+        assert!(!key(r#""ab":1"#) && !key(r#""a""#) && !key(r#""a"b"#) && !key(r#"a:1"#) && !key(""));
     }
 
     #[test]

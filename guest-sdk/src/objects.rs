@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::columns::Slots;
 use crate::convert::{Epoch, Scratch};
 use crate::error::{Error, Result};
-use crate::json::{self, Pointer, Scanner, Text, Token};
+use crate::json::{self, Pointer, Scanner, Token};
 use crate::record::Cell;
 use crate::stream::{DataType, Field};
 
@@ -45,7 +45,7 @@ struct Level {
     /// Where in the object it lies, for messages.
     path: String,
     keys: HashMap<String, Target>,
-    /// The keys in the order of the first object.
+    /// The keys in the order of the first object, in their quotes.
     order: Vec<(Box<str>, Option<Target>)>,
 }
 
@@ -158,8 +158,7 @@ impl Objects {
         }
         let mut place = 0;
         loop {
-            let key = scanner.key()?;
-            match self.target(level, &mut place, key) {
+            match self.target(level, &mut place, scanner)? {
                 None => {
                     scanner.skip()?;
                 }
@@ -172,26 +171,30 @@ impl Objects {
         }
     }
 
-    /// Where the value of a key goes. `place` is how many keys were as expected.
+    /// Takes the next key; answers where its value goes. `place` is how many keys
+    /// were as expected.
     #[inline]
-    fn target(&mut self, level: usize, place: &mut usize, key: Text<'_>) -> Option<Target> {
-        let here = self.levels.get_mut(level)?;
+    fn target(
+        &mut self,
+        level: usize,
+        place: &mut usize,
+        scanner: &mut Scanner<'_>,
+    ) -> Result<Option<Target>> {
+        let Some(here) = self.levels.get_mut(level) else { return Ok(None) };
         // The key that comes now in other objects, or the one after it.
-        for skipped in 0..2 {
-            if let Some((known, target)) = here.order.get(*place + skipped)
-                && **known == *key.raw
-            {
+        for (skipped, (known, target)) in here.order.iter().skip(*place).take(2).enumerate() {
+            if scanner.take_key(known) {
                 *place += skipped + 1;
-                return *target;
+                return Ok(*target);
             }
         }
-        let name = key.decode(&mut self.key)?;
-        let target = here.keys.get(name).copied();
+        let key = scanner.key()?;
+        let target = key.decode(&mut self.key).and_then(|name| here.keys.get(name).copied());
         if *place == here.order.len() && *place < ORDER && key.raw.len() <= LONGEST_KEY {
-            here.order.push((key.raw.into(), target));
+            here.order.push((format!("\"{}\"", key.raw).into(), target));
             *place += 1;
         }
-        target
+        Ok(target)
     }
 
     /// A value in which columns are found.
@@ -235,6 +238,17 @@ impl Objects {
             scanner.skip()?;
             return Ok(());
         };
+        // What most values are.
+        if data_type == DataType::Int64
+            && let Some(value) = scanner.short_integer()
+        {
+            return slots.put(column, Cell::Int(value));
+        }
+        if data_type == DataType::Text
+            && let Some(text) = scanner.plain_text()
+        {
+            return slots.put(column, Cell::Text(text));
+        }
         let start = *scanner;
         let token = scanner.token()?;
         if token == Token::Nested || (data_type == DataType::Json && token != Token::Null) {

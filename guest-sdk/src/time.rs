@@ -344,11 +344,16 @@ fn byte(text: &mut &[u8], wanted: &[u8]) -> Option<u8> {
 }
 
 fn take_date(text: &mut &[u8]) -> Option<Date> {
-    let year = number(text, 4)?;
-    byte(text, b"-")?;
-    let month = number(text, 2)?;
-    byte(text, b"-")?;
-    Date::new(i32::try_from(year).ok()?, month, number(text, 2)?)
+    let ([y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2], rest) = text.split_first_chunk::<10>()? else {
+        return None;
+    };
+    *text = rest;
+    let read = |digits: &[&u8]| {
+        digits
+            .iter()
+            .try_fold(0, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + u32::from(**byte - b'0')))
+    };
+    Date::new(i32::try_from(read(&[y1, y2, y3, y4])?).ok()?, read(&[m1, m2])?, read(&[d1, d2])?)
 }
 
 fn parse_date(mut text: &[u8]) -> Option<Date> {

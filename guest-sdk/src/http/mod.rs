@@ -47,7 +47,7 @@ use crate::host::Timeouts;
 
 pub use self::judge::{Answer, Verdict};
 pub use self::page::{Page, Records};
-pub use self::pages::Pages;
+pub use self::pages::{FetchAll, Pages};
 pub use self::paginate::{Cursor, LinkHeader, NextUrl, Offset, PageNumber, Pagination};
 pub use self::rate::RateLimit;
 pub use self::response::Response;
@@ -168,21 +168,14 @@ impl Client {
     /// use ow_connector::prelude::*;
     /// use ow_connector::http::Verdict;
     ///
-    /// /// An API that answers 200 to everything.
-    /// #[derive(Deserialize)]
-    /// struct Envelope {
-    ///     code: u32,
-    /// }
-    ///
+    /// /// An API that answers 200 to everything, with a code.
     /// fn client(client: http::Client) -> http::Client {
-    ///     client.judge(|answer| match answer.json() {
-    ///         Ok(Envelope { code: 0 }) => Verdict::Accept,
-    ///         Ok(Envelope { code: 40100 }) => Verdict::Retry(Error::rate_limited(answer.message())),
-    ///         Ok(Envelope { code: 40105 }) => Verdict::Fail(Error::auth(answer.message())),
-    ///         Ok(Envelope { code }) => {
-    ///             Verdict::Fail(Error::invalid_data(format!("code {code}: {}", answer.message())))
-    ///         }
-    ///         Err(_) => answer.by_status(),
+    ///     client.judge(|answer| match answer.value_at("/code") {
+    ///         Some(0) => Verdict::Accept,
+    ///         Some(40100) => Verdict::Retry(Error::rate_limited(answer.message())),
+    ///         Some(40105) => Verdict::Fail(Error::auth(answer.message())),
+    ///         Some(code) => Verdict::Fail(Error::invalid_data(format!("code {code}: {}", answer.message()))),
+    ///         None => answer.by_status(),
     ///     })
     /// }
     /// ```
@@ -193,6 +186,27 @@ impl Client {
     #[must_use]
     pub fn judge(self, judge: impl Fn(&Answer<'_>) -> Verdict + 'static) -> Self {
         self.with(|settings| settings.judge = Some(Rc::new(judge)))
+    }
+
+    /// Fetches the answers to many requests, in their order, with so many under way
+    /// at once: for sources that are asked day by day, or item by item. After an
+    /// error there are no more.
+    ///
+    /// ```no_run
+    /// # use ow_connector::prelude::*;
+    /// # fn run(ctx: &mut Context<()>, window: DateRange) -> Result<()> {
+    /// let http = ctx.http();
+    /// let days = window.days().map(|day| http.get(format!("https://api.example.com/rates/{day}.json")));
+    /// for (day, page) in window.days().zip(http.fetch_all(days, 4)) {
+    ///     info!("{day} has {} bytes", page?.bytes().len());
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn fetch_all<I>(&self, requests: I, under_way: usize) -> FetchAll<I::IntoIter>
+    where
+        I: IntoIterator<Item = Request>,
+    {
+        FetchAll::new(requests.into_iter(), under_way)
     }
 
     /// A GET request.

@@ -201,6 +201,13 @@ impl Page {
         Ok(Some(List { page: self, text, scanner, pointer: pointer.to_owned(), open }))
     }
 
+    /// Where a place is, looking no further; without what is remembered.
+    pub(super) fn find(&self, pointer: &Pointer) -> Result<Option<(&str, usize)>> {
+        let text = self.json()?;
+        let at = json::seek(text, pointer).map_err(|error| self.unexpected(&error))?;
+        Ok(at.map(|at| (text, at)))
+    }
+
     /// Finds several places at once.
     pub(super) fn locate(&self, pointers: &[&Pointer]) -> Result<Vec<Option<Found>>> {
         json::locate(self.json()?, pointers).map_err(|error| self.unexpected(&error))

@@ -2,7 +2,7 @@
 //! is worked on.
 
 use std::collections::VecDeque;
-use std::iter::FusedIterator;
+use std::iter::{Fuse, FusedIterator, Peekable};
 use std::time::Duration;
 
 use super::Request;
@@ -16,6 +16,9 @@ use crate::json::{self, Found, Pointer};
 /// A page is asked for ahead unless its turn under the rate limit is later than
 /// this: what is there is not held back for it.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Bytes of a list by which it is told from that of the page before.
+const LOOK: usize = 64 * 1024;
 
 /// The pages of a listing: what [`Request::pages`] answers. After an error there
 /// are no more.
@@ -158,8 +161,7 @@ impl Plan {
             Self::Count(count) if count.planned.is_some_and(|end| count.next >= Some(end)) => return None,
             Self::Count(count) => &count.first,
         };
-        let wait = request.settings.limiter.as_ref().map_or(Duration::ZERO, |limiter| limiter.wait());
-        if wait > PATIENCE { None } else { self.next() }
+        if request.is_soon() { self.next() } else { None }
     }
 
     /// How many requests may be under way while a page is worked on.
@@ -182,6 +184,61 @@ impl Plan {
         }
     }
 }
+
+impl Request {
+    /// Whether its turn is soon.
+    fn is_soon(&self) -> bool {
+        self.settings.limiter.as_ref().is_none_or(|limiter| limiter.wait() <= PATIENCE)
+    }
+}
+
+/// The answers to many requests, in their order: what
+/// [`Client::fetch_all`](super::Client::fetch_all) answers.
+#[must_use = "requests go out when answers are asked for"]
+pub struct FetchAll<I: Iterator<Item = Request>> {
+    requests: Peekable<Fuse<I>>,
+    under_way: usize,
+    flights: VecDeque<Result<Flight>>,
+    failed: bool,
+}
+
+impl<I: Iterator<Item = Request>> std::fmt::Debug for FetchAll<I> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FetchAll").field("under_way", &self.under_way).finish_non_exhaustive()
+    }
+}
+
+impl<I: Iterator<Item = Request>> FetchAll<I> {
+    pub(super) fn new(requests: I, under_way: usize) -> Self {
+        let requests = requests.fuse().peekable();
+        Self { requests, under_way, flights: VecDeque::new(), failed: false }
+    }
+}
+
+impl<I: Iterator<Item = Request>> Iterator for FetchAll<I> {
+    type Item = Result<Page>;
+
+    fn next(&mut self) -> Option<Result<Page>> {
+        if self.failed {
+            return None;
+        }
+        if self.flights.is_empty() {
+            self.flights.push_back(self.requests.next()?.launch());
+        }
+        let page = self.flights.pop_front()?.and_then(Flight::page);
+        self.failed = page.is_err();
+        if self.failed {
+            self.flights.clear();
+        }
+        while !self.failed && self.flights.len() < self.under_way {
+            let Some(request) = self.requests.next_if(Request::is_soon) else { break };
+            self.flights.push_back(request.launch());
+        }
+        Some(page)
+    }
+}
+
+impl<I: Iterator<Item = Request>> FusedIterator for FetchAll<I> {}
 
 /// Pages that are counted: by number, or by record.
 struct Count {
@@ -236,6 +293,13 @@ impl Count {
     }
 
     fn after(&mut self, page: &mut Page, position: u64, flights: &mut VecDeque<Ahead>) -> Result<()> {
+        // It is known that another page follows: a large one is not walked over
+        // for what it says of that.
+        let known = !self.offset && self.planned.is_some_and(|end| position.saturating_add(1) < end);
+        if known && self.glance(page)? {
+            self.came = self.came.saturating_add(self.size().unwrap_or(0));
+            return Ok(());
+        }
         let (count, total, pages) = self.read(page)?;
         self.came = self.came.saturating_add(count);
         let numbers = position - self.way.first.min(position) + 1;
@@ -258,6 +322,34 @@ impl Count {
             flights.clear();
             self.next = after;
             self.planned = None;
+        }
+        Ok(())
+    }
+
+    /// Looks at the start of a large page: whether it has records, and not those of
+    /// the page before.
+    fn glance(&mut self, page: &mut Page) -> Result<bool> {
+        if page.bytes().len() < 2 * LOOK {
+            return Ok(false);
+        }
+        let Some((text, at)) = page.find(&self.records)? else { return Ok(false) };
+        let list = text.get(at..).unwrap_or_default();
+        let first = list.strip_prefix('[').map(str::trim_start);
+        if list.len() < LOOK || first.is_none_or(|first| first.starts_with(']')) {
+            return Ok(false);
+        }
+        self.compare(page, list.as_bytes())?;
+        page.remember(&self.records, at);
+        Ok(true)
+    }
+
+    /// Fails if the records are those of the page before.
+    fn compare(&mut self, page: &Page, list: &[u8]) -> Result<()> {
+        let look = Some(fingerprint(list.get(..LOOK).unwrap_or(list)));
+        if std::mem::replace(&mut self.last, look) == look {
+            let parameter = &self.way.parameter;
+            let message = format!("it has the records of the page before: the source ignores `{parameter}`");
+            return Err(page.wrong(&message));
         }
         Ok(())
     }
@@ -309,11 +401,8 @@ impl Count {
         if !text.starts_with('[') {
             return Err(page.wrong(&format_args!("what stands at `{place}` is no list")));
         }
-        let look = Some(fingerprint(text.as_bytes()));
-        if list.count > 0 && std::mem::replace(&mut self.last, look) == look {
-            let parameter = &self.way.parameter;
-            let message = format!("it has the records of the page before: the source ignores `{parameter}`");
-            return Err(page.wrong(&message));
+        if list.count > 0 {
+            self.compare(page, text.as_bytes())?;
         }
         Ok(list.count as u64)
     }

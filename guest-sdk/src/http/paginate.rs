@@ -154,7 +154,7 @@ impl PageNumber {
         Self { numbered: Numbered::new(parameter.into(), records.into(), 1) }
     }
 
-    /// The number of the first page; 1 by default.
+    /// The number that the source gives its first page; 1 by default.
     #[must_use]
     pub fn first(mut self, number: u64) -> Self {
         self.numbered.first = number;
@@ -178,7 +178,7 @@ impl Offset {
         Self { numbered: Numbered::new(parameter.into(), records.into(), 0) }
     }
 
-    /// The offset of the first record; 0 by default.
+    /// The offset that the source gives its first record; 0 by default.
     #[must_use]
     pub fn first(mut self, offset: u64) -> Self {
         self.numbered.first = offset;

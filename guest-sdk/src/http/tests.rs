@@ -388,3 +388,18 @@ fn a_record_that_does_not_fit_is_named_and_the_last() {
         on_page(deep, |page| Ok(page.records::<serde_json::Value>("")?.collect::<Vec<_>>())).unwrap();
     assert!(results[0].as_ref().unwrap_err().message().contains("recursion limit"));
 }
+
+#[test]
+fn a_judge_looks_at_places() {
+    let look = |body: &str| {
+        let answer = crate::http::Answer { status: 200, headers: &[], body: body.as_bytes() };
+        answer.value_at::<u32>("/error/code")
+    };
+    assert_eq!(look(r#"{"x": [1], "error": {"code": 7}, cut"#), Some(7));
+    assert_eq!(look("\u{feff}{\"error\": {\"code\": 7}}"), Some(7));
+    for body in
+        [r#"{"error": {"code": null}}"#, r#"{"error": {"code": "7"}}"#, r#"{"error": 7}"#, "{}", "", "<html>"]
+    {
+        assert_eq!(look(body), None, "{body}");
+    }
+}

@@ -525,3 +525,70 @@ fn pages_ahead_keep_to_the_rate() {
     native::replace(before);
     assert_eq!(*slept.borrow(), [0, 60]);
 }
+
+#[test]
+fn many_requests_in_their_order() {
+    let answer = |sent: &Sent| match sent.path() {
+        "/3" => Answer::status(404),
+        path => Answer::text(path.trim_start_matches('/')),
+    };
+    let fake = Fake { handler: Some(Handler(Box::new(answer))), ..Fake::default() };
+    let before = native::replace(fake);
+    let http = Client::new();
+    let fetch = |numbers: &[i32], under_way| {
+        let requests: Vec<Request> =
+            numbers.iter().map(|number| http.get(format!("https://h/{number}"))).collect();
+        let pages = http.fetch_all(requests, under_way);
+        let texts: Vec<_> = pages.map(|page| page.and_then(|page| page.text().map(str::to_owned))).collect();
+        let sent =
+            native::replace(Fake { handler: Some(Handler(Box::new(answer))), ..Fake::default() }).requests;
+        (texts, sent.len())
+    };
+    for under_way in [0, 1, 2, 9] {
+        let (texts, sent) = fetch(&[5, 2, 7, 2], under_way);
+        assert_eq!((texts, sent), (["5", "2", "7", "2"].map(|text| Ok(text.to_owned())).to_vec(), 4));
+    }
+    let (texts, sent) = fetch(&[1, 3, 2, 4], 1);
+    assert_eq!(
+        (texts.len(), texts[1].as_ref().unwrap_err().message(), sent),
+        (2, "GET https://h/3: status 404", 2)
+    );
+    assert_eq!(fetch(&[], 4).0.len(), 0);
+    native::replace(before);
+}
+
+/// Pages of many numbers, with what comes behind the list in each.
+fn large(pages: i64, tail: impl Fn(i64) -> Value + 'static) -> impl FnMut(&Sent) -> Answer {
+    move |sent| {
+        let page: i64 = sent.query("page").unwrap().parse().unwrap();
+        let start = if page > pages { 0 } else { page * 1_000_000_000 };
+        let list: Vec<i64> =
+            (0..if page > pages { 0 } else { 20_000 }).map(|number| start + number).collect();
+        Answer::json(json!({"list": list, "tail": tail(page)}))
+    }
+}
+
+#[test]
+fn large_pages_are_not_walked_over_where_it_is_known_that_others_follow() {
+    let way = || by_page().size("size", 20_000).total_records("/tail").ahead(2);
+    for (way, tail) in [(by_page().total_pages("/tail"), 5), (way(), 100_000), (way(), 99_999)] {
+        let run = paged(get, way, large(5, move |_| json!(tail)));
+        assert_eq!((run.error, run.pages.len(), run.fake.requests.len()), (None, 5, 5));
+        assert!(run.pages.iter().all(|page| page.len() == 20_000));
+    }
+    // What the pages between say of the end does not count; the last one's word does.
+    let run =
+        paged(get, by_page().total_pages("/tail"), large(9, |page| json!(if page == 3 { 5 } else { 3 })));
+    assert_eq!(run.pages.len(), 5);
+    // Fewer than it said.
+    let run = paged(get, by_page().total_pages("/tail"), large(3, |_| json!(7)));
+    assert_eq!((run.error, run.pages.len()), (None, 4));
+    let run = paged(get, by_page().total_pages("/tail"), |_| {
+        Answer::json(json!({"list": vec![1_000_000_000; 20_000], "tail": 4}))
+    });
+    assert!(
+        run.pages.len() == 1 && run.message().ends_with("the source ignores `page`"),
+        "{}",
+        run.message()
+    );
+}
