@@ -4,6 +4,8 @@
 # PostgreSQL where they are installed.
 
 CARGO ?= cargo
+# Tests of the storages wait for services more than they work.
+export RUST_TEST_THREADS ?= 4
 GUEST = $(CARGO) build --locked --target wasm32-wasip2 --profile guest
 CONNECTORS = payments-directory open-holidays bank-of-canada
 TARGET = $(or $(CARGO_TARGET_DIR),target)

@@ -1,6 +1,6 @@
 //! Contracts in front of a storage, and the quarantine of what they refuse.
 
-use ow_storage::DataType::{Int64, Json, Text};
+use ow_storage::DataType::{Float64, Int64, Json, Text};
 use ow_storage::WriteMode::{Append, Merge};
 use ow_storage::contract::{Contract, Contracts, Refusals, Rule, enforce, quarantine};
 use ow_storage::{Outcome, RunInfo, Storage, TableSchema, WriteMode};
@@ -81,25 +81,25 @@ pub fn values_of_a_new_column_go_to_quarantine(place: &Place) {
 /// of the run, and quarantine is added to, also by a full refresh.
 pub fn rows_of_another_type_go_to_quarantine(place: &Place) {
     let strict = Contract { data_type: Rule::DropRow, ..Contract::default() };
-    let text = stream("guarded", &[("*id", Int64), ("age", Text)]);
+    let wide = stream("guarded", &[("*id", Int64), ("age", Float64)]);
     load(place, &a_run("r1"), strict, &people(), Merge, &[row![1, 30]]);
-    load(place, &a_run("r2"), strict, &text, Merge, &[row![1, "31"], row![2, "old"]]);
+    load(place, &a_run("r2"), strict, &wide, Merge, &[row![1, 31.0], row![2, 1.5]]);
     place.expect(&people(), &[cells![1, 31]]);
-    load(place, &a_refresh("r3"), strict, &text, Merge, &[row![3, "x"], row![4, "5"]]);
+    load(place, &a_refresh("r3"), strict, &wide, Merge, &[row![3, 0.5], row![4, 5.0]]);
     place.expect(&people(), &[cells![4, 5]]);
     let first = cells![
         "r2",
         "guarded",
         "row",
         json!(["age"]).to_string(),
-        json!({ "age": "old", "id": 2 }).to_string()
+        json!({ "age": 1.5, "id": 2 }).to_string()
     ];
     let second = cells![
         "r3",
         "guarded",
         "row",
         json!(["age"]).to_string(),
-        json!({ "age": "x", "id": 3 }).to_string()
+        json!({ "age": 0.5, "id": 3 }).to_string()
     ];
     assert_eq!(in_quarantine(place), [first, second]);
 }
