@@ -117,6 +117,10 @@ pub fn hostile_names(place: &Place) {
 
 /// As the name of a table and of its key; false where one of the two is refused.
 fn as_both(place: &Place, name: &str) -> bool {
+    if place.kind == Kind::Csv && name.contains('\n') {
+        // See `as_a_column`.
+        return false;
+    }
     let mut schema = stream(name, &[("*key", Int64), ("plain", Text)]);
     name.clone_into(&mut schema.fields[0].name);
     schema.primary_key = vec![name.to_owned()];
