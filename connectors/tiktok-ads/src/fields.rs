@@ -1,6 +1,8 @@
 //! Every column of every node: its name, its type, and where the API has its
 //! value. Names and types are OWOX's.
 
+use ow_connector::DataType;
+
 /// The type of a column, as OWOX calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -12,6 +14,21 @@ pub(crate) enum Kind {
     Time,
     /// A list or an object, kept as JSON.
     Json,
+}
+
+impl Kind {
+    /// The type of its columns.
+    pub(crate) fn data_type(self) -> DataType {
+        match self {
+            Self::Text => DataType::Text,
+            Self::Number => DataType::Float64,
+            Self::Integer => DataType::Int64,
+            Self::Boolean => DataType::Boolean,
+            Self::Date => DataType::Date,
+            Self::Time => DataType::Timestamp,
+            Self::Json => DataType::Json,
+        }
+    }
 }
 
 /// Where a value comes from.
@@ -96,8 +113,7 @@ const fn json(name: &'static str) -> Field {
     Field::new(name, Kind::Json)
 }
 
-const ADVERTISER_ID: Field =
-    text("advertiser_id").from(Origin::Advertiser).about("The advertiser's id.");
+const ADVERTISER_ID: Field = text("advertiser_id").from(Origin::Advertiser).about("The advertiser's id.");
 
 /// Of `advertiser/info/`.
 pub(crate) const ADVERTISER: &[Field] = &[
@@ -265,7 +281,9 @@ pub(crate) const INSIGHTS: &[Field] = &[
     text("campaign_id").about("The campaign's id."),
     text("adgroup_id").about("The ad group's id."),
     Field::new("stat_time_day", Kind::Date).about("The day, in the advertiser's time zone."),
-    Field::new("date_start", Kind::Date).from(Origin::Day).about("The first day of the figures: the same day."),
+    Field::new("date_start", Kind::Date)
+        .from(Origin::Day)
+        .about("The first day of the figures: the same day."),
     Field::new("date_end", Kind::Date).from(Origin::Day).about("The last day of the figures: the same day."),
     number("spend").about("What it cost, in the account's currency."),
     number("cost").api("spend").about("The same as `spend`."),
@@ -279,7 +297,9 @@ pub(crate) const INSIGHTS: &[Field] = &[
     number("frequency").about("How often each of these people saw it."),
     integer("conversion").about("Conversions, at the time of the impression."),
     number("cost_per_conversion").about("The cost of a conversion."),
-    number("cpa").api("cost_per_conversion").about("The cost of an action: the same as `cost_per_conversion`."),
+    number("cpa")
+        .api("cost_per_conversion")
+        .about("The cost of an action: the same as `cost_per_conversion`."),
     number("conversion_rate").about("Conversions in a hundred clicks."),
     integer("real_time_conversion").about("Conversions, at the time of the conversion."),
     number("real_time_cost_per_conversion").about("The cost of one of these."),

@@ -4,44 +4,34 @@
 use std::rc::Rc;
 
 use ow_connector::prelude::*;
+use serde::de::IgnoredAny;
 use serde_json::json;
-use serde_json::value::RawValue;
 
-use crate::failures::Failures;
-use crate::api::{self, ADVERTISERS, Api};
-use crate::nodes::{DataLevel, Source};
+use crate::api::{self, ADVERTISERS, LIST};
+use crate::nodes::Source;
 use crate::plan::{self, Import};
-use crate::rows::{Asked, Reader};
 use crate::settings::Settings;
-use crate::values::Converted;
 
-/// What the state keeps of an advertiser's figures.
+/// What the state keeps of an advertiser's figures: the last day of which
+/// everything was imported.
 #[derive(Debug, Deserialize, Serialize)]
 struct Imported {
-    /// The last day of which everything was imported.
     date: Date,
-    /// What the rows stand for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    data_level: Option<DataLevel>,
 }
 
 /// Reaches each advertiser with the token.
 pub(crate) fn check(ctx: &mut Context<Settings>) -> Result<()> {
     let config = ctx.config();
-    let api = Api::new(&ctx.http(), &config)?;
     let mut failures = Failures::new();
     for advertiser in &config.advertiser_ids.0 {
-        let query = [("advertiser_ids", json!([advertiser]).to_string())];
-        let mut found = false;
-        let reached = api.records("advertiser/info/", &query, None, |_| {
-            found = true;
-            Ok(())
-        });
-        let reached = reached.and_then(|()| if found { Ok(()) } else { Err(unknown()) });
-        if let Err(error) = &reached && api::is_of_token(error) {
-            return reached;
-        }
-        failures.attempt(format_args!("advertiser {advertiser}"), || reached)?;
+        failures.attempt(format_args!("advertiser {advertiser}"), || {
+            let query = [("advertiser_ids", json!([advertiser]).to_string())];
+            let mut found = false;
+            for page in api::pages(ctx, "advertiser/info/", &query, None) {
+                found |= has_records(&page?)?;
+            }
+            if found { Ok(()) } else { Err(unknown()) }
+        })?;
     }
     failures.finish()
 }
@@ -49,8 +39,7 @@ pub(crate) fn check(ctx: &mut Context<Settings>) -> Result<()> {
 /// Imports everything that is chosen, of every advertiser.
 pub(crate) fn run(ctx: &mut Context<Settings>) -> Result<()> {
     let config = ctx.config();
-    let imports = plan::imports(&config)?;
-    let mut run = Run::new(ctx, Rc::clone(&config), &imports)?;
+    let mut run = Run::new(ctx, Rc::clone(&config))?;
     let days: Vec<Vec<Days>> =
         config.advertiser_ids.0.iter().map(|advertiser| run.days(advertiser)).collect::<Result<_>>()?;
     run.total = days.iter().map(|days| run.steps(days)).sum();
@@ -58,7 +47,6 @@ pub(crate) fn run(ctx: &mut Context<Settings>) -> Result<()> {
     for (advertiser, days) in config.advertiser_ids.0.iter().zip(days) {
         run.advertiser(advertiser, days)?;
     }
-    run.warn_of_missing();
     run.failures.finish()
 }
 
@@ -82,38 +70,52 @@ impl Days {
             Some(_) => None,
         }
     }
+
+    fn is_due(&self, day: Date) -> bool {
+        !self.failed && self.range.start <= day && day <= self.range.end
+    }
 }
 
-/// One node on its way into its table.
-struct Target<'i> {
-    import: &'i Import,
-    reader: Reader<'i>,
-    /// What the API is asked for by name.
-    names: Vec<&'static str>,
-    table: Option<Table>,
+/// All days of several reports.
+fn span(days: &[Days]) -> Option<DateRange> {
+    let start = days.iter().map(|days| days.range.start).min()?;
+    let end = days.iter().map(|days| days.range.end).max()?;
+    Some(DateRange { start, end })
 }
 
-struct Run<'c, 'i> {
+/// What is asked for: all of an advertiser, or one of its days.
+#[derive(Debug, Clone, Copy)]
+struct Asked<'a> {
+    advertiser: &'a str,
+    /// Of reports.
+    day: Option<Date>,
+}
+
+/// What a fetch came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Done,
+    /// Other nodes of the advertiser may do better.
+    NodeFailed,
+    /// There is no use in asking for more of the advertiser.
+    AdvertiserFailed,
+}
+
+struct Run<'c> {
     ctx: &'c mut Context<Settings>,
     config: Rc<Settings>,
-    api: Api,
-    targets: Vec<Target<'i>>,
+    targets: Vec<Target>,
     failures: Failures,
     done: u64,
     total: u64,
 }
 
-impl<'c, 'i> Run<'c, 'i> {
-    fn new(ctx: &'c mut Context<Settings>, config: Rc<Settings>, imports: &'i [Import]) -> Result<Self> {
-        let api = Api::new(&ctx.http(), &config)?;
-        let target = |import: &'i Import| Target {
-            import,
-            reader: Reader::new(import),
-            names: import.asked(),
-            table: None,
-        };
-        let targets = imports.iter().map(target).collect();
-        Ok(Self { ctx, config, api, targets, failures: Failures::new(), done: 0, total: 0 })
+impl<'c> Run<'c> {
+    fn new(ctx: &'c mut Context<Settings>, config: Rc<Settings>) -> Result<Self> {
+        config.token()?;
+        let target = |import: Import| Target { names: import.asked(), table: None, import };
+        let targets = plan::imports(&config)?.into_iter().map(target).collect();
+        Ok(Self { ctx, config, targets, failures: Failures::new(), done: 0, total: 0 })
     }
 
     /// The tables that are made even if no row comes. A full refresh empties each.
@@ -130,38 +132,26 @@ impl<'c, 'i> Run<'c, 'i> {
     fn days(&self, advertiser: &str) -> Result<Vec<Days>> {
         let reports = self.targets.iter().enumerate().filter(|(_, target)| target.import.node.is_report());
         let days = reports.map(|(index, target)| {
-            let before = self.imported(target.import, advertiser)?;
+            let before = self.ctx.state::<Imported>(&key(&target.import, advertiser))?;
+            let before = before.map(|imported| imported.date);
+            let dates = &self.config.dates;
             let last = before.or(self.config.last_requested_date);
-            let lookback = self.config.reimport_lookback_window;
-            let range = self.ctx.run().date_range(self.config.wanted(), last, lookback)?;
+            let lookback = dates.reimport_lookback_window;
+            let range = self.ctx.run().date_range(dates.wanted(), last, lookback)?;
             Ok(Days { target: index, range, before, failed: false })
         });
         days.collect()
     }
 
-    /// The last day that the state has of an advertiser's figures.
-    fn imported(&self, import: &Import, advertiser: &str) -> Result<Option<Date>> {
-        let key = key(import, advertiser);
-        let Some(imported) = self.ctx.state::<Imported>(&key)? else { return Ok(None) };
-        match imported.data_level.filter(|level| *level != self.config.data_level) {
-            None => Ok(Some(imported.date)),
-            Some(level) => Err(Error::config(format!(
-                "`{}` was imported at the DataLevel {}, and its rows stand for that; run a full refresh to have it \
-                 at {}, or set `DataLevel` back",
-                import.node.table,
-                level.name(),
-                self.config.data_level.name()
-            ))
-            .parameter("DataLevel")),
-        }
-    }
-
     /// How many steps an advertiser takes: its lists, and its days.
     fn steps(&self, days: &[Days]) -> u64 {
-        let first = days.iter().map(|days| days.range.start).min();
-        let last = days.iter().map(|days| days.range.end).max();
-        let count = first.zip(last).map_or(0, |(start, end)| DateRange { start, end }.len());
-        (self.targets.len() - days.len()) as u64 + u64::from(count.unsigned_abs())
+        let lists = self.targets.len() - days.len();
+        lists as u64 + span(days).map_or(0, |range| u64::from(range.len().unsigned_abs()))
+    }
+
+    fn progress(&mut self, done: u64) {
+        self.done = done;
+        self.ctx.progress(self.done, self.total, "steps");
     }
 
     /// Everything of one advertiser. Its failures are kept for the end, and only
@@ -173,8 +163,7 @@ impl<'c, 'i> Run<'c, 'i> {
         if goes_on {
             self.figures(advertiser, &mut days)?;
         }
-        self.done = end;
-        self.ctx.progress(self.done, self.total, "steps");
+        self.progress(end);
         Ok(())
     }
 
@@ -184,36 +173,28 @@ impl<'c, 'i> Run<'c, 'i> {
             if self.targets.get(index).is_none_or(|target| target.import.node.is_report()) {
                 continue;
             }
-            let fetched = self.fetch(index, Asked { advertiser, day: None });
-            let outcome = self.outcome(advertiser, fetched)?;
-            if outcome == Outcome::AdvertiserFailed {
+            if self.fetch(index, Asked { advertiser, day: None })? == Outcome::AdvertiserFailed {
                 return Ok(false);
             }
-            self.done += 1;
-            self.ctx.progress(self.done, self.total, "steps");
+            self.progress(self.done + 1);
         }
         Ok(true)
     }
 
     /// The figures of an advertiser, each day with its state in one commit.
     fn figures(&mut self, advertiser: &str, days: &mut [Days]) -> Result<()> {
-        let first = days.iter().map(|days| days.range.start).min();
-        let last = days.iter().map(|days| days.range.end).max();
-        let Some((start, end)) = first.zip(last) else { return Ok(()) };
-        info!("importing figures of advertiser {advertiser} from {start} to {end}");
-        for day in (DateRange { start, end }).days() {
-            let due = |days: &&mut Days| !days.failed && days.range.start <= day && day <= days.range.end;
-            for report in days.iter_mut().filter(due) {
-                let fetched = self.fetch(report.target, Asked { advertiser, day: Some(day) });
-                match self.outcome(advertiser, fetched)? {
+        let Some(range) = span(days) else { return Ok(()) };
+        info!("importing figures of advertiser {advertiser} from {range}");
+        for day in range.days() {
+            for report in days.iter_mut().filter(|days| days.is_due(day)) {
+                match self.fetch(report.target, Asked { advertiser, day: Some(day) })? {
                     Outcome::Done => self.set_reached(report, advertiser, day)?,
                     Outcome::NodeFailed => report.failed = true,
                     Outcome::AdvertiserFailed => return Ok(()),
                 }
             }
             self.ctx.commit()?;
-            self.done += 1;
-            self.ctx.progress(self.done, self.total, "steps");
+            self.progress(self.done + 1);
             if days.iter().all(|days| days.failed) {
                 break;
             }
@@ -225,84 +206,76 @@ impl<'c, 'i> Run<'c, 'i> {
         let (Some(date), Some(target)) = (report.reached(day), self.targets.get(report.target)) else {
             return Ok(());
         };
-        let imported = Imported { date, data_level: Some(self.config.data_level) };
-        self.ctx.set_state(&key(target.import, advertiser), &imported)
+        self.ctx.set_state(&key(&target.import, advertiser), &Imported { date })
     }
 
-    /// What a fetch came to. A wrong token ends the run, and so does what
-    /// [`Failures`] lets through; the rest is kept for the end.
-    fn outcome(&mut self, advertiser: &str, fetched: Result<()>) -> Result<Outcome> {
-        let outcome = match &fetched {
-            Ok(()) => return Ok(Outcome::Done),
-            Err(error) if api::is_of_token(error) => return fetched.map(|()| Outcome::Done),
-            Err(error) if api::is_of_node(error) => Outcome::NodeFailed,
-            Err(_) => Outcome::AdvertiserFailed,
-        };
-        self.failures.attempt(format_args!("advertiser {advertiser}"), || fetched)?;
+    /// Fetches and writes what a node has of an advertiser, or of one of its
+    /// days. What fails is kept for the end, but for what ends the run.
+    fn fetch(&mut self, index: usize, asked: Asked<'_>) -> Result<Outcome> {
+        let (ctx, config) = (&mut *self.ctx, &*self.config);
+        let Some(target) = self.targets.get_mut(index) else { return Ok(Outcome::Done) };
+        let mut outcome = Outcome::Done;
+        self.failures.attempt(format_args!("advertiser {}", asked.advertiser), || {
+            let fetched = target.fetch(ctx, config, asked);
+            fetched.inspect_err(|error| {
+                let of_node = api::is_of_node(error);
+                outcome = if of_node { Outcome::NodeFailed } else { Outcome::AdvertiserFailed };
+            })
+        })?;
         Ok(outcome)
     }
-
-    /// Fetches and writes what a node has of an advertiser, or of one of its days.
-    fn fetch(&mut self, index: usize, asked: Asked<'_>) -> Result<()> {
-        let Some(target) = self.targets.get_mut(index) else { return Ok(()) };
-        let node = target.import.node;
-        let what = || match asked.day {
-            Some(day) => format!("`{}` of {day}", node.name),
-            None => format!("`{}`", node.name),
-        };
-        loop {
-            let records = target.reader.records();
-            let query = target.query(&self.config, asked);
-            let page_size = Some(node.page_size).filter(|size| *size > 0);
-            let (ctx, api) = (&mut *self.ctx, &self.api);
-            let fetched = api.records(node.endpoint, &query, page_size, |record| target.write(ctx, record, asked));
-            match fetched {
-                Ok(()) if node.source == Source::Account && target.reader.records() == records => {
-                    return Err(unknown()).with_context(what);
-                }
-                Ok(()) => return Ok(()),
-                Err(error) => target.ask_less(error).with_context(what)?,
-            }
-        }
-    }
-
-    /// Tells of columns that are null because the API never has them.
-    fn warn_of_missing(&self) {
-        for target in &self.targets {
-            let missing = target.reader.never_seen();
-            if !missing.is_empty() {
-                let missing = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-                warn!("no record of `{}` had {missing}; the columns are null", target.import.node.name);
-            }
-        }
-    }
 }
 
-/// What a fetch came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Done,
-    /// Other nodes of the advertiser may do better.
-    NodeFailed,
-    /// There is no use in asking for more of the advertiser.
-    AdvertiserFailed,
+/// One node on its way into its table.
+struct Target {
+    import: Import,
+    /// What the API is asked for by name.
+    names: Vec<&'static str>,
+    table: Option<Table>,
 }
 
-impl Target<'_> {
+impl Target {
     fn open(&mut self, ctx: &mut Context<Settings>) -> Result<Table> {
         if let Some(table) = self.table {
             return Ok(table);
         }
-        let table = ctx.open_stream(self.import.stream.clone(), Open::default())?;
+        let table = ctx.open_stream(self.import.stream.clone(), self.import.open())?;
         self.table = Some(table);
         Ok(table)
     }
 
-    fn write(&mut self, ctx: &mut Context<Settings>, record: &RawValue, asked: Asked<'_>) -> Result<()> {
-        let row = self.reader.row(record, asked)?;
-        let table = self.open(ctx)?;
-        let cells: Vec<Cell<'_>> = row.iter().map(Converted::cell).collect();
-        ctx.write_row(table, &cells)
+    fn fetch(&mut self, ctx: &mut Context<Settings>, config: &Settings, asked: Asked<'_>) -> Result<()> {
+        let name = self.import.node.name;
+        let what = || match asked.day {
+            Some(day) => format!("`{name}` of {day}"),
+            None => format!("`{name}`"),
+        };
+        loop {
+            match self.write(ctx, config, asked) {
+                Ok(0) if self.import.node.source == Source::Account => {
+                    return Err(unknown()).with_context(what);
+                }
+                Ok(_) => return Ok(()),
+                Err(error) => self.ask_less(error).with_context(what)?,
+            }
+        }
+    }
+
+    /// Writes what the API answers; tells how many rows that were.
+    fn write(&mut self, ctx: &mut Context<Settings>, config: &Settings, asked: Asked<'_>) -> Result<u64> {
+        let node = self.import.node;
+        let query = self.query(config, asked);
+        let page_size = Some(node.page_size).filter(|size| *size > 0);
+        let given = self.import.given(asked.advertiser, asked.day);
+        let mut rows = 0;
+        for page in api::pages(ctx, node.endpoint, &query, page_size) {
+            let page = page?;
+            if self.table.is_some() || has_records(&page)? {
+                let table = self.open(ctx)?;
+                rows += ctx.write_page(table, &page, LIST, &given)?;
+            }
+        }
+        Ok(rows)
     }
 
     /// The parameters of a request, but for the page.
@@ -341,20 +314,24 @@ impl Target<'_> {
         let Some(accepted) = api::accepted(&error) else { return Err(error) };
         let (kept, refused): (Vec<&str>, Vec<&str>) =
             self.names.iter().partition(|name| accepted.iter().any(|known| known == *name));
-        let chosen = self.import.named_beside(&accepted);
         if refused.is_empty() || kept.is_empty() {
             return Err(error);
         }
+        let chosen = self.import.named(&refused);
         if !chosen.is_empty() {
-            let chosen = chosen.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            let told = format!("the API does not have {chosen} (any more); remove it from `Fields`");
+            let told = format!("the API does not have `{}`; remove it from `Fields`", chosen.join("`, `"));
             return Err(Error::config(told).parameter("Fields"));
         }
-        warn!("the API does not have {} of `{}`; the columns stay null", refused.join(", "), self.import.node.name);
-        self.reader.expect_only(&kept);
+        let name = self.import.node.name;
+        warn!("the API does not have `{}` of `{name}`; these columns stay null", refused.join("`, `"));
         self.names = kept;
         Ok(())
     }
+}
+
+/// Whether a page has any.
+fn has_records(page: &http::Page) -> Result<bool> {
+    Ok(page.records::<IgnoredAny>(LIST)?.next().transpose()?.is_some())
 }
 
 /// The key of the state of an advertiser's figures.

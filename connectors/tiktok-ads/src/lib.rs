@@ -17,18 +17,18 @@
 //! - `advertiser` is asked of `advertiser/info/`, which has the company and the
 //!   currency and takes no app secret in its URL.
 //! - `date_start` is there only where it is chosen, and `date_end` is filled.
-//! - Values are converted exactly, or refused by name: `values.rs` tells each.
+//! - Figures come as text, and `-` where there is none: numbers are read exactly,
+//!   `-` and the empty text become null in every column but those of text. What a
+//!   column cannot hold is an error that names the field and the value; what no
+//!   record has is told in the log.
 //! - What a configuration misspells is refused, with the nearest name.
 
 mod api;
-mod failures;
 mod fields;
 mod import;
 mod nodes;
 mod plan;
-mod rows;
 mod settings;
-mod values;
 
 use ow_connector::prelude::*;
 
@@ -51,6 +51,10 @@ impl Connector for TikTokAds {
     fn streams(config: &Settings) -> Result<Vec<Stream>> {
         config.token()?;
         Ok(plan::imports(config)?.into_iter().map(|import| import.stream).collect())
+    }
+
+    fn http(config: &Settings, client: http::Client) -> http::Client {
+        api::client(config, client)
     }
 
     fn check(ctx: &mut Context<Settings>) -> Result<()> {

@@ -6,7 +6,9 @@ use ow_connector::prelude::*;
 use crate::fields::{self, Kind, Origin};
 use crate::nodes::{DataLevel, NODES, Node};
 use crate::settings::Settings;
-use crate::values::data_type;
+
+/// What the API writes where a value is not available.
+const NOT_AVAILABLE: [&str; 2] = ["-", ""];
 
 /// One node, with its chosen columns.
 #[derive(Debug)]
@@ -26,8 +28,7 @@ pub(crate) fn imports(settings: &Settings) -> Result<Vec<Import>> {
     let level = settings.data_level;
     let (chosen, parameter) = settings.chosen()?;
     let streams: Vec<Stream> = NODES.iter().map(|node| stream(node, level, node.fields())).collect();
-    let known: Vec<(&str, &Stream)> =
-        NODES.iter().map(|node| node.name).zip(&streams).collect();
+    let known: Vec<(&str, &Stream)> = NODES.iter().map(|node| node.name).zip(&streams).collect();
     let selections = select_fields(&chosen, parameter, &known)?;
     selections
         .iter()
@@ -58,9 +59,31 @@ impl Import {
         Ok(Self { node, stream, columns, by_name, level })
     }
 
-    /// Whether a column tells rows apart.
-    pub(crate) fn is_key(&self, column: &str) -> bool {
-        self.stream.primary_key.iter().any(|name| name == column)
+    /// How the API's records become rows: where each column's value stands.
+    pub(crate) fn open(&self) -> Open {
+        let dimensions = self.node.dimensions(self.level);
+        let mut open = Open::default().null_texts(NOT_AVAILABLE).epoch(Epoch::Seconds);
+        for column in &self.columns {
+            open = match column.api_name() {
+                Some(name) if !self.node.is_report() => open.place(column.name, format!("/{name}")),
+                Some(name) if dimensions.contains(&name) => {
+                    open.place(column.name, format!("/dimensions/{name}"))
+                }
+                Some(name) => open.place(column.name, format!("/metrics/{name}")),
+                None => open,
+            };
+        }
+        open
+    }
+
+    /// The values that are those of the request.
+    pub(crate) fn given<'a>(&self, advertiser: &'a str, day: Option<Date>) -> Vec<(&'static str, Cell<'a>)> {
+        let given = self.columns.iter().filter_map(|column| match column.origin {
+            Origin::Advertiser => Some((column.name, Cell::Text(advertiser))),
+            Origin::Day => Some((column.name, day.map_or(Cell::Null, Cell::Date))),
+            Origin::Api(_) | Origin::OnDemand(_) => None,
+        });
+        given.collect()
     }
 
     /// The names by which the API is asked for the columns: the metrics of a
@@ -81,19 +104,12 @@ impl Import {
         names
     }
 
-    /// The chosen columns whose API's names are not among these, where the
-    /// operator named them.
-    pub(crate) fn named_beside(&self, accepted: &[String]) -> Vec<&'static str> {
+    /// The columns that the operator chose by name and that take one of these
+    /// values of the API's.
+    pub(crate) fn named(&self, names: &[&str]) -> Vec<&'static str> {
         let columns = self.columns.iter().zip(&self.by_name).filter(|(_, by_name)| **by_name);
-        columns
-            .filter(|(column, _)| {
-                column.api_name().is_some_and(|api| {
-                    let asked = self.asked().contains(&api);
-                    asked && !accepted.iter().any(|name| name == api)
-                })
-            })
-            .map(|(column, _)| column.name)
-            .collect()
+        let takes = columns.filter(|(column, _)| column.api_name().is_some_and(|name| names.contains(&name)));
+        takes.map(|(column, _)| column.name).collect()
     }
 }
 
@@ -117,15 +133,11 @@ fn not_at(level: DataLevel, node: &Node, column: &str) -> Error {
 }
 
 /// The table of a node, with some of its columns.
-fn stream(
-    node: &Node,
-    level: DataLevel,
-    fields: impl Iterator<Item = &'static fields::Field>,
-) -> Stream {
+fn stream(node: &Node, level: DataLevel, fields: impl Iterator<Item = &'static fields::Field>) -> Stream {
     let key = node.key(level);
     let mut stream = Stream::new(node.table).describe(node.about).primary_key(key.iter().copied());
     for field in fields {
-        let mut column = Field::new(field.name, data_type(field.kind));
+        let mut column = Field::new(field.name, field.kind.data_type());
         column.nullable = !key.contains(&field.name);
         column.description = field.about.map(str::to_owned);
         stream = stream.field(column);

@@ -37,17 +37,8 @@ pub struct Settings {
     /// The nodes to import, such as `campaigns, ads`, where `Fields` is not given.
     #[serde(default)]
     pub(crate) objects: String,
-    /// The first day of a backfill or a full refresh, and of the first import.
-    #[serde(default)]
-    #[schemars(extend("x-backfill" = true))]
-    pub(crate) start_date: Option<Date>,
-    /// The last day of a backfill or a full refresh; today by default.
-    #[serde(default)]
-    #[schemars(extend("x-backfill" = true))]
-    pub(crate) end_date: Option<Date>,
-    /// How many days before the last imported one are imported again.
-    #[serde(default = "Settings::lookback")]
-    pub(crate) reimport_lookback_window: u32,
+    #[serde(flatten)]
+    pub(crate) dates: DateWindow,
     /// The last day that was imported by another program; counts where there is no state yet.
     #[serde(default)]
     pub(crate) last_requested_date: Option<Date>,
@@ -60,6 +51,9 @@ pub struct Settings {
     /// Makes tables for which there is no row, too.
     #[serde(default = "Settings::yes")]
     pub(crate) create_empty_tables: bool,
+    /// How many requests a second the API is asked at most: what TikTok grants an app at first.
+    #[serde(default = "Settings::ten")]
+    pub(crate) requests_per_second: u32,
     /// Where the API stands, if not at TikTok's own address.
     #[serde(default)]
     base_url: Option<String>,
@@ -98,8 +92,8 @@ struct OAuth2 {
 }
 
 impl Settings {
-    fn lookback() -> u32 {
-        2
+    fn ten() -> u32 {
+        10
     }
 
     fn yes() -> bool {
@@ -113,8 +107,10 @@ impl Settings {
             None => self.access_token.as_ref(),
         };
         token.filter(|token| !token.expose().is_empty()).ok_or_else(|| {
-            Error::config("the access token is missing: give `AuthType`, as {\"oauth2\": {\"AccessToken\": …}}")
-                .parameter("AuthType")
+            Error::config(
+                "the access token is missing: give `AuthType`, as {\"oauth2\": {\"AccessToken\": …}}",
+            )
+            .parameter("AuthType")
         })
     }
 
@@ -135,14 +131,8 @@ impl Settings {
             return Ok((Cow::Borrowed(&self.fields), "Fields"));
         }
         // One word each, so that none is taken for a column of the one before.
-        let names: Vec<&str> =
-            self.objects.split([',', ';']).flat_map(str::split_whitespace).collect();
+        let names: Vec<&str> = self.objects.split([',', ';']).flat_map(str::split_whitespace).collect();
         Ok((Cow::Owned(names.join(", ")), "Objects"))
-    }
-
-    /// The first and the last day that are wanted.
-    pub(crate) fn wanted(&self) -> Wanted {
-        Wanted::new(self.start_date, self.end_date)
     }
 }
 
