@@ -18,6 +18,7 @@ pub mod contract;
 pub mod discard;
 mod driver;
 pub mod error;
+mod history;
 #[cfg(feature = "local-files")]
 pub mod local_files;
 #[cfg(feature = "postgres")]
@@ -95,7 +96,8 @@ pub trait Storage: Send {
     /// open. It is opened like a stream's in
     /// [`WriteMode::Append`], but its name stands as it is, without the
     /// storage's prefix; and in a full refresh too rows are added to it, and
-    /// become durable with each commit. All data marts share it.
+    /// become durable with each commit. All data marts share it where the storage
+    /// can write a table for several runs at once; see [`Storage::quarantine_name`].
     ///
     /// A storage that cannot keep it refuses: then nothing can be left out.
     fn open_quarantine(&mut self, table: &TableSchema) -> Result<TableId, StorageError> {
@@ -105,6 +107,11 @@ pub trait Storage: Send {
                 table.name
             ),
         })
+    }
+
+    /// What the table of refused rows is called in the storage.
+    fn quarantine_name(&self) -> String {
+        contract::quarantine::NAME.to_owned()
     }
 
     /// Takes rows. The columns are a subset of the table's, found by name, with

@@ -376,16 +376,13 @@ fn summary(report: &RunReport) -> String {
 
 /// What the contracts refused, if they refused anything.
 fn refused_text(report: &RunReport) -> String {
+    let Some(table) = &report.quarantine else { return String::new() };
     let rows: u64 = report.streams.iter().map(|stream| stream.refused_rows).sum();
     let values: u64 = report.streams.iter().map(|stream| stream.refused_values).sum();
-    if rows == 0 && values == 0 {
-        return String::new();
-    }
     format!(
-        "  refused by contract: {} rows and {} values of other rows; see the table {}\n",
+        "  refused by contract: {} rows and {} values of other rows; see the table {table}\n",
         HumanCount(rows),
         HumanCount(values),
-        crate::storage::contract::quarantine::NAME
     )
 }
 

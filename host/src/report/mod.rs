@@ -181,6 +181,9 @@ pub struct RunReport {
     pub storage: String,
     /// Rows a stream, by name.
     pub streams: Vec<StreamReport>,
+    /// The storage's table of what contracts refused; none if they refused nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<String>,
     /// How often rows and state became durable.
     pub commits: u64,
     /// HTTP requests that were sent.

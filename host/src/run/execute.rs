@@ -42,6 +42,7 @@ pub(super) async fn run(
         digest: String::new(),
         storage: String::new(),
         streams: Vec::new(),
+        quarantine: None,
         commits: 0,
         requests: 0,
         request_bytes: 0,
@@ -323,6 +324,7 @@ pub(super) fn storage_failure(error: &StorageError, clean: &dyn Fn(&str) -> Stri
 fn summarize(channels: &Channels, report: &mut RunReport) {
     let stats = &channels.stats;
     report.streams = stats.streams();
+    report.quarantine = stats.refusals().table();
     report.commits = stats.commits();
     report.requests = stats.requests();
     (report.request_bytes, report.response_bytes) = stats.http_bytes();

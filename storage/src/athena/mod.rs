@@ -173,6 +173,11 @@ struct Parameters {
     /// each commit in at once.
     #[serde(rename = "ApplyInterval", default = "default_interval")]
     apply_interval: u64,
+    /// Seconds that AWS may take to answer a request before it is sent again: by
+    /// default enough for a part of 8 MiB on a slow line.
+    #[serde(rename = "RequestTimeout", default = "default_timeout")]
+    #[schemars(range(min = 1, max = 3600))]
+    request_timeout: u64,
     /// Another address for Athena and S3: an emulator, a private endpoint.
     #[serde(rename = "Endpoint", default)]
     endpoint: Option<String>,
@@ -184,6 +189,10 @@ struct Parameters {
 
 fn default_interval() -> u64 {
     30
+}
+
+fn default_timeout() -> u64 {
+    120
 }
 
 /// What is not there if it is empty.

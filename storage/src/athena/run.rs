@@ -18,6 +18,8 @@ use super::stage::{File, IN_FLIGHT};
 use super::table::{self, Base, Column, Standing};
 use super::trouble::fault;
 use super::{Parameters, ledger, values};
+use crate::contract::quarantine;
+use crate::history::{self, Progress};
 use crate::text::now;
 use crate::{Field, Outcome, RunInfo, StateChanges, Storage, StorageError, TableId, TableSchema, WriteMode};
 
@@ -212,7 +214,7 @@ impl AthenaStorage {
     /// Opens the quarantine of this data mart: since a table has one writer at a
     /// time, each data mart has its own.
     async fn open_own_quarantine(&mut self, schema: &TableSchema) -> Result<TableId, StorageError> {
-        let name = format!("{}_{}", fold(&schema.name), mart::tag(&self.run.data_mart_id));
+        let name = self.quarantine_name();
         match self.find(schema, WriteMode::Append, &name)? {
             Some(open) => Ok(open),
             None => self.add(schema, WriteMode::Append, name, false).await,
@@ -416,7 +418,7 @@ impl AthenaStorage {
         }
         let now = self.split_state(changes);
         let mut state = self.mart()?.log.state().clone();
-        change(&mut state, &now);
+        history::change_state(&mut state, &now);
         self.add_commit(parts, state, false).await?;
         if self.settled.is_none_or(|settled| settled.elapsed() >= self.interval) {
             self.settle().await?;
@@ -459,41 +461,18 @@ impl AthenaStorage {
 
     /// Brings the history to what this commit makes durable.
     fn tell(&mut self) {
-        let rows: BTreeMap<_, _> =
-            self.tables.iter().map(|table| (table.schema.name.as_str(), table.committed)).collect();
-        let schema: BTreeMap<_, _> = self
-            .tables
-            .iter()
-            .map(|table| {
-                (table.schema.name.as_str(), serde_json::json!({ "mode": table.mode, "table": table.schema }))
-            })
-            .collect();
-        self.history.rows = serde_json::to_string(&rows).unwrap_or_default();
-        self.history.schema = serde_json::to_string(&schema).unwrap_or_default();
-        self.history.commits = self.commits;
+        let tables = self.tables.iter().map(|table| (&table.schema, table.mode, table.committed));
+        let progress = Progress::new(tables, self.commits);
+        self.history.rows = progress.rows;
+        self.history.schema = progress.schema;
+        self.history.commits = progress.commits;
     }
 
     /// Keeps back the state that waits for the end of the run, and answers the
     /// rest.
     fn split_state(&mut self, changes: &StateChanges) -> StateChanges {
-        if self.run.keep_state {
-            return StateChanges::new();
-        }
-        let replaced: Vec<_> = self
-            .tables
-            .iter()
-            .filter(|table| table.replaces)
-            .map(|table| table.schema.name.as_str())
-            .collect();
-        let waits = |key: &str| {
-            let of = |name: &str| {
-                key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            };
-            self.run.full_refresh || replaced.iter().any(|name| of(name))
-        };
-        let (held, now) = changes.clone().into_iter().partition::<StateChanges, _>(|(key, _)| waits(key));
-        self.held.extend(held);
-        now
+        let replaced = self.tables.iter().filter(|table| table.replaces).map(|table| &table.schema);
+        history::split_state(changes, &self.run, replaced, &mut self.held)
     }
 
     /// The last commit of a run that succeeded.
@@ -504,8 +483,8 @@ impl AthenaStorage {
         if self.run.full_refresh && !self.run.keep_state {
             state.clear();
         }
-        change(&mut state, &now_changes);
-        change(&mut state, &std::mem::take(&mut self.held));
+        history::change_state(&mut state, &now_changes);
+        history::change_state(&mut state, &std::mem::take(&mut self.held));
         let parts = self.parts(true)?;
         self.history.status = "succeeded".to_owned();
         self.history.finished_at = Some(now());
@@ -579,15 +558,6 @@ impl Table {
     }
 }
 
-fn change(state: &mut BTreeMap<String, String>, changes: &StateChanges) {
-    for (key, value) in changes {
-        match value {
-            Some(value) => state.insert(key.clone(), value.clone()),
-            None => state.remove(key),
-        };
-    }
-}
-
 fn id(number: usize) -> TableId {
     TableId(u32::try_from(number).unwrap_or(u32::MAX))
 }
@@ -642,6 +612,10 @@ impl Storage for AthenaStorage {
 
     fn open_quarantine(&mut self, table: &TableSchema) -> Result<TableId, StorageError> {
         self.step(async |this| this.open_own_quarantine(table).await)
+    }
+
+    fn quarantine_name(&self) -> String {
+        format!("{}_{}", quarantine::NAME, mart::tag(&self.run.data_mart_id))
     }
 
     fn write(&mut self, table: TableId, rows: &RecordBatch) -> Result<(), StorageError> {

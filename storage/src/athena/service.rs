@@ -22,8 +22,6 @@ const ATTEMPTS: u32 = 6;
 const MAX_BACKOFF: Duration = Duration::from_secs(15);
 /// How long a server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a server may stay silent: a part of 8 MiB over a slow line fits.
-const READ_TIMEOUT: Duration = Duration::from_secs(120);
 /// The most keys that S3 takes in one request.
 const DELETE_CHUNK: usize = 1000;
 /// The largest object that is read into memory: table metadata and our records.
@@ -84,7 +82,10 @@ impl Service {
             .http_client(tls.build_https())
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_max_backoff(MAX_BACKOFF))
             .timeout_config(
-                TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build(),
+                TimeoutConfig::builder()
+                    .connect_timeout(CONNECT_TIMEOUT)
+                    .read_timeout(Duration::from_secs(params.request_timeout))
+                    .build(),
             );
         if let (Some(id), Some(secret)) = (&params.access_key_id, &params.secret_access_key) {
             let token = params.session_token.clone().filter(|token| !token.is_empty());

@@ -12,9 +12,6 @@ use super::trouble::{ApiError, Trouble};
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(20);
-/// How long BigQuery may take for an answer: long enough for a chunk of an
-/// upload on a slow line.
-const ANSWER: Duration = Duration::from_secs(180);
 /// The longest wait that `Retry-After` may ask for.
 const MAX_WAIT: Duration = Duration::from_secs(300);
 
@@ -27,12 +24,21 @@ pub(super) struct Pace {
     pub(super) longest: Duration,
     /// How often a request is sent at most.
     pub(super) attempts: u32,
+    /// How long an answer may take.
+    pub(super) answer: Duration,
 }
 
 /// Half a minute of waiting in seven steps, then one minute and a half more: a
 /// restart of a service is over by then, and quotas count in seconds.
-pub(super) const PACE: Pace =
-    Pace { first: Duration::from_millis(500), longest: Duration::from_secs(32), attempts: 10 };
+pub(super) const PACE: Pace = Pace {
+    first: Duration::from_millis(500),
+    longest: Duration::from_secs(32),
+    attempts: 10,
+    answer: Duration::from_secs(REQUEST_TIMEOUT),
+};
+/// How many seconds an answer may take where nothing else is said: long enough for
+/// a chunk of an upload on a slow line.
+pub(super) const REQUEST_TIMEOUT: u64 = 180;
 
 impl Pace {
     /// How long to wait after this many attempts: up to half of it is chance, so
@@ -96,7 +102,7 @@ impl Client {
         }
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
-            .timeout(ANSWER)
+            .timeout(pace.answer)
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("ow-host/", env!("CARGO_PKG_VERSION")))
             .build()

@@ -20,6 +20,7 @@ use super::jobs::{self, Param};
 use super::names::text;
 use super::trouble::Trouble;
 use super::warehouse::Warehouse;
+use crate::history::Progress;
 use crate::text::now;
 use crate::{RunInfo, StorageError};
 
@@ -52,6 +53,9 @@ struct Row {
     token: String,
     run_id: String,
     holder: String,
+    /// The token of the run that this claim was taken from; empty where that one
+    /// had released it.
+    previous: String,
     sequence: u64,
     stamp: String,
     /// Microseconds since 1970.
@@ -77,13 +81,6 @@ pub(super) struct Swap {
     pub(super) stage: String,
     /// What makes it; doing it again gives the same table.
     pub(super) sql: String,
-}
-
-/// What the load history tells of a run so far.
-pub(super) struct Progress {
-    pub(super) rows: String,
-    pub(super) schema: String,
-    pub(super) commits: u64,
 }
 
 /// A commit: what becomes durable together.
@@ -155,6 +152,9 @@ impl Ledger {
         *ledger.sequence.lock().await = row.sequence;
         if let Some(pending) = row.pending.filter(|pending| !pending.swaps.is_empty()) {
             ledger.keep_promise(&pending).await?;
+        }
+        if !row.previous.is_empty() {
+            tokio::spawn(clear_staging(Arc::clone(&ledger.warehouse), row.previous));
         }
         Ok((ledger, row.state))
     }
@@ -483,12 +483,24 @@ async fn row(warehouse: &Warehouse, data_mart_id: &str) -> Result<Option<Row>, T
         token: cell(2),
         run_id: cell(3),
         holder: cell(4),
+        previous: cell(5),
         sequence: number(6),
         stamp: cell(7),
         expires_at: number(9),
         state,
         pending,
     }))
+}
+
+/// Drops the staging tables of a run that died. Nothing waits for it: what is not
+/// dropped expires.
+async fn clear_staging(warehouse: Arc<Warehouse>, token: String) {
+    for kind in ["stage", "new"] {
+        let Ok(tables) = warehouse.names(&format!("_ow_{kind}_{token}_")).await else { return };
+        for table in tables {
+            let _ = warehouse.drop_table(&table).await;
+        }
+    }
 }
 
 /// The state of a data mart; empty in a dataset that has none.

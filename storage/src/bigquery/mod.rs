@@ -25,7 +25,8 @@
 //!    the other finds nothing to update. A run that dies here leaves a claim that
 //!    ends with its lease. The state is read after the claim.
 //! 2. *Staging.* Files go to tables that nobody reads and that carry the token. A
-//!    run that dies here leaves tables that BigQuery drops after some days. A load
+//!    run that dies here leaves tables that the next open drops; what is left then,
+//!    BigQuery drops after some days. A load
 //!    whose answer was lost has the same job id when it is asked for again: 409,
 //!    and the job is looked up. A load that failed is tried under the next id; if
 //!    it had written rows nevertheless, they carry the same numbers (`_ow_seq`),

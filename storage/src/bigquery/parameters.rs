@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::Settings;
 use super::auth::{self, Credentials, OAuth, Refresh, TOKEN_URL};
-use super::client::PACE;
+use super::client::{PACE, Pace, REQUEST_TIMEOUT};
 use super::encode::PART;
 use super::names;
 use crate::driver::Problem;
@@ -20,6 +20,8 @@ const ENDPOINT: &str = "https://bigquery.googleapis.com";
 const CLAIM_SECONDS: u64 = 120;
 /// The bounds of it: a renewal takes seconds.
 const CLAIM_BOUNDS: std::ops::RangeInclusive<u64> = 2..=86_400;
+/// Seconds that an answer may take.
+const TIMEOUT_BOUNDS: std::ops::RangeInclusive<u64> = 1..=3600;
 
 /// A dataset of Google BigQuery. Named as in OWOX, whose configurations work
 /// unchanged.
@@ -78,6 +80,10 @@ pub(super) struct Parameters {
     /// How many seconds the claim of a run that died blocks the next run of the
     /// data mart at most; 120 by default.
     claim_seconds: Option<u64>,
+    /// How many seconds BigQuery may take to answer a request before it is sent
+    /// again; 180 by default, which is enough for a part of a file on a slow
+    /// line.
+    request_timeout: Option<u64>,
 }
 
 /// What a parameter says; nothing if it is empty.
@@ -108,6 +114,10 @@ impl Parameters {
         if !CLAIM_BOUNDS.contains(&seconds) {
             problems.push(problem("ClaimSeconds", "`ClaimSeconds` has to be from 2 to 86400"));
         }
+        let answer = self.request_timeout.unwrap_or(REQUEST_TIMEOUT);
+        if !TIMEOUT_BOUNDS.contains(&answer) {
+            problems.push(problem("RequestTimeout", "`RequestTimeout` has to be from 1 to 3600 seconds"));
+        }
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -120,7 +130,7 @@ impl Parameters {
             location: given(&self.destination_location).map(str::to_owned),
             prefix,
             lease: Duration::from_secs(seconds),
-            pace: PACE,
+            pace: Pace { answer: Duration::from_secs(answer), ..PACE },
             part: PART,
         })
     }

@@ -12,13 +12,14 @@ use tokio::task::JoinHandle;
 use super::Settings;
 use super::encode::Column;
 use super::evolve::{self, Shape, Standing};
-use super::ledger::{Commit, Ledger, Pending, Progress, Swap};
+use super::ledger::{Commit, Ledger, Pending, Swap};
 use super::names;
 use super::sql::{self, Load, staged_type};
 use super::stage::{Flights, Stage};
 use super::trouble::Trouble;
 use super::types::Kind;
 use super::warehouse::Warehouse;
+use crate::history::{self, Progress};
 use crate::{
     DataType, Field, Outcome, RunInfo, StateChanges, Storage, StorageError, TableId, TableSchema, WriteMode,
 };
@@ -309,7 +310,7 @@ impl BigQueryStorage {
         }
         let statements = self.load_tables()?;
         let mut state = self.state.clone();
-        change(&mut state, &now);
+        history::change_state(&mut state, &now);
         let progress = self.progress(|table| !table.replaces);
         let ledger = Arc::clone(&self.ledger);
         let commit = Commit {
@@ -351,48 +352,17 @@ impl BigQueryStorage {
     /// Keeps back the state that waits for the end of the run, and answers the
     /// rest.
     fn split_state(&mut self, changes: &StateChanges) -> StateChanges {
-        if self.run.keep_state {
-            return StateChanges::new();
-        }
-        let replaced: Vec<_> = self
-            .tables
-            .iter()
-            .filter(|table| table.replaces)
-            .map(|table| table.schema.name.as_str())
-            .collect();
-        let waits = |key: &str| {
-            let of = |name: &str| {
-                key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            };
-            self.run.full_refresh || replaced.iter().any(|name| of(name))
-        };
-        let (held, now) = changes.clone().into_iter().partition::<StateChanges, _>(|(key, _)| waits(key));
-        self.held.extend(held);
-        now
+        let replaced = self.tables.iter().filter(|table| table.replaces).map(|table| &table.schema);
+        history::split_state(changes, &self.run, replaced, &mut self.held)
     }
 
     /// What the history is to say of a commit.
     fn progress(&self, counts: impl Fn(&Table) -> bool) -> Progress {
-        let rows: BTreeMap<_, _> = self
-            .tables
-            .iter()
-            .map(|table| {
-                let rows = if counts(table) { table.stored } else { table.committed };
-                (table.schema.name.as_str(), rows)
-            })
-            .collect();
-        let schema: BTreeMap<_, _> = self
-            .tables
-            .iter()
-            .map(|table| {
-                (table.schema.name.as_str(), serde_json::json!({ "mode": table.mode, "table": table.schema }))
-            })
-            .collect();
-        Progress {
-            rows: serde_json::to_string(&rows).unwrap_or_default(),
-            schema: serde_json::to_string(&schema).unwrap_or_default(),
-            commits: self.commits + 1,
-        }
+        let tables = self.tables.iter().map(|table| {
+            let rows = if counts(table) { table.stored } else { table.committed };
+            (&table.schema, table.mode, rows)
+        });
+        Progress::new(tables, self.commits + 1)
     }
 
     /// Takes note of a commit, and drops the staging tables that are done with.
@@ -425,8 +395,8 @@ impl BigQueryStorage {
         let now = self.split_state(changes);
         let fresh = self.run.full_refresh && !self.run.keep_state;
         let mut state = if fresh { BTreeMap::new() } else { self.state.clone() };
-        change(&mut state, &now);
-        change(&mut state, &self.held);
+        history::change_state(&mut state, &now);
+        history::change_state(&mut state, &self.held);
         let progress = self.progress(|_| true);
         let ledger = Arc::clone(&self.ledger);
         let pending = ledger.promise(swaps);
@@ -564,15 +534,6 @@ fn recreate(table: &mut Table, warehouse: &Warehouse, stage: &str, standing: &St
     let (name, staged) = (warehouse.sql(&table.name), warehouse.sql(stage));
     let sql = table.load(&name, &staged).recreate(&shape, !standing.is_laid_out_like(&shape));
     Swap { table: table.name.clone(), stage: stage.to_owned(), sql }
-}
-
-fn change(state: &mut BTreeMap<String, String>, changes: &StateChanges) {
-    for (key, value) in changes {
-        match value {
-            Some(value) => drop(state.insert(key.clone(), value.clone())),
-            None => drop(state.remove(key)),
-        }
-    }
 }
 
 fn no_table() -> Trouble {

@@ -9,6 +9,9 @@ use super::names::quote;
 use super::trouble::Trouble;
 use crate::StorageError;
 
+/// Pages of the list of tables that are read at most.
+const MAX_PAGES: usize = 100;
+
 /// A dataset, and the project that pays for the jobs.
 pub(super) struct Warehouse {
     pub(super) client: Arc<Client>,
@@ -67,6 +70,26 @@ impl Warehouse {
 
     pub(super) async fn drop_table(&self, table: &str) -> Result<(), Trouble> {
         self.client.delete(&self.parts(table), &format!("table `{table}`")).await
+    }
+
+    /// The names of tables that start so.
+    pub(super) async fn names(&self, prefix: &str) -> Result<Vec<String>, Trouble> {
+        let parts = ["projects", &self.dataset_project, "datasets", &self.dataset, "tables"];
+        let mut names = Vec::new();
+        let mut page_token = String::new();
+        for _ in 0..MAX_PAGES {
+            let query = [("maxResults", "1000"), ("pageToken", page_token.as_str())];
+            let query = if page_token.is_empty() { &query[..1] } else { &query[..] };
+            let page = self.client.get(&parts, query, "the tables of the dataset").await?;
+            let tables = page.get("tables").and_then(Value::as_array).into_iter().flatten();
+            let name = |table: &Value| table.pointer("/tableReference/tableId")?.as_str().map(str::to_owned);
+            names.extend(tables.filter_map(name).filter(|name| name.starts_with(prefix)));
+            match page.get("nextPageToken").and_then(Value::as_str) {
+                Some(next) => page_token = next.to_owned(),
+                None => break,
+            }
+        }
+        Ok(names)
     }
 
     /// The rows of a small table; none where there is no table or no dataset.

@@ -129,25 +129,39 @@ pub struct Refused {
 
 /// What was refused in a run so far, by stream; clones count together.
 #[derive(Debug, Clone, Default)]
-pub struct Refusals(Arc<Mutex<BTreeMap<String, Refused>>>);
+pub struct Refusals(Arc<Mutex<Counts>>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    streams: BTreeMap<String, Refused>,
+    /// The table that has them.
+    table: Option<String>,
+}
 
 impl Refusals {
     /// What was refused of a stream.
     #[must_use]
     pub fn of(&self, stream: &str) -> Refused {
-        self.lock().get(stream).copied().unwrap_or_default()
+        self.lock().streams.get(stream).copied().unwrap_or_default()
     }
 
-    fn add(&self, stream: &str, more: Refused) {
+    /// The table that what was refused is in; none if nothing was.
+    #[must_use]
+    pub fn table(&self) -> Option<String> {
+        self.lock().table.clone()
+    }
+
+    fn add(&self, stream: &str, more: Refused, table: impl FnOnce() -> String) {
         if more != Refused::default() {
-            let mut all = self.lock();
-            let refused = all.entry(stream.to_owned()).or_default();
+            let mut counts = self.lock();
+            counts.table.get_or_insert_with(table);
+            let refused = counts.streams.entry(stream.to_owned()).or_default();
             refused.rows += more.rows;
             refused.values += more.values;
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Refused>> {
+    fn lock(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -244,6 +258,10 @@ impl Storage for Enforced {
         self.storage.open_quarantine(table)
     }
 
+    fn quarantine_name(&self) -> String {
+        self.storage.quarantine_name()
+    }
+
     fn write(&mut self, table: TableId, rows: &RecordBatch) -> Result<(), StorageError> {
         let number = usize::try_from(table.0).unwrap_or(usize::MAX);
         let Some(stream) = self.streams.get(number) else {
@@ -256,7 +274,7 @@ impl Storage for Enforced {
         if let (Some(table), Some(kept)) = (stream.table, &sorted.kept) {
             self.storage.write(table, kept)?;
         }
-        self.refusals.add(&stream.schema.name, sorted.count);
+        self.refusals.add(&stream.schema.name, sorted.count, || self.storage.quarantine_name());
         self.quarantine.take(self.storage.as_mut(), &stream.schema, rows, &sorted)
     }
 

@@ -16,9 +16,10 @@ use super::shape::{self, Shape};
 use super::table::{self, Table};
 use super::trouble::Trouble;
 use super::{LEDGER, LocalFilesParams, STAGING};
+use crate::history::{self, Progress};
 use crate::sqlite::claim::{self, Claim};
 use crate::sqlite::connection;
-use crate::sqlite::ledger::{Entry as RunEntry, Progress, state};
+use crate::sqlite::ledger::{Entry as RunEntry, state};
 use crate::{Field, Outcome, RunInfo, StateChanges, Storage, StorageError, TableId, TableSchema, WriteMode};
 
 /// How many bytes of rows wait in memory, of all tables together.
@@ -408,46 +409,17 @@ impl LocalFilesStorage {
     /// Keeps back the state that waits for the end of the run, and answers the
     /// rest.
     fn split_state(&mut self, changes: &StateChanges) -> StateChanges {
-        if self.run.keep_state {
-            return StateChanges::new();
-        }
-        let replaced: Vec<_> = self
-            .tables
-            .iter()
-            .filter(|table| table.replaces)
-            .map(|table| table.schema.name.as_str())
-            .collect();
-        let waits = |key: &str| {
-            let of = |name: &str| {
-                key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            };
-            self.run.full_refresh || replaced.iter().any(|name| of(name))
-        };
-        let (held, now) = changes.clone().into_iter().partition::<StateChanges, _>(|(key, _)| waits(key));
-        self.held.extend(held);
-        now
+        let replaced = self.tables.iter().filter(|table| table.replaces).map(|table| &table.schema);
+        history::split_state(changes, &self.run, replaced, &mut self.held)
     }
 
     /// Writes to the history what this commit makes durable.
     fn record_progress(&self, counts: impl Fn(&Table) -> bool) -> Result<(), Trouble> {
-        let rows: BTreeMap<_, _> = self
-            .tables
-            .iter()
-            .map(|table| {
-                let rows = if counts(table) { table.taken } else { table.committed };
-                (table.schema.name.as_str(), rows)
-            })
-            .collect();
-        let schema: BTreeMap<_, _> = self
-            .tables
-            .iter()
-            .map(|table| {
-                (table.schema.name.as_str(), serde_json::json!({ "mode": table.mode, "table": table.schema }))
-            })
-            .collect();
-        let schema = serde_json::to_string(&schema).unwrap_or_default();
-        let progress = Progress { rows: &rows, schema: &schema, commits: self.commits + 1 };
-        Ok(self.entry.record(&self.connection, &progress)?)
+        let tables = self.tables.iter().map(|table| {
+            let rows = if counts(table) { table.taken } else { table.committed };
+            (&table.schema, table.mode, rows)
+        });
+        Ok(self.entry.record(&self.connection, &Progress::new(tables, self.commits + 1))?)
     }
 
     fn settle(&mut self, which: impl Fn(&Table) -> bool) {

@@ -9,6 +9,7 @@ use super::connection::Session;
 use super::identifier::{quote, without_nul};
 use super::params::Target;
 use super::trouble::Trouble;
+use crate::history::Progress;
 use crate::{RunInfo, StateChanges, StorageError};
 
 /// The version of the tables below; a newer one is refused.
@@ -64,13 +65,6 @@ pub(super) struct Entry {
     /// The run's row in `_ow_runs`.
     row: i64,
     run: RunInfo,
-}
-
-/// What the load history tells of a run so far.
-pub(super) struct Progress {
-    pub(super) rows: String,
-    pub(super) schema: String,
-    pub(super) commits: i64,
 }
 
 /// Makes the schema and the host's tables where they are not there. Asks first:
@@ -259,6 +253,7 @@ impl Entry {
         progress: &Progress,
     ) -> Result<(), Trouble> {
         let table = target.table("_ow_runs");
+        let commits = i64::try_from(progress.commits).unwrap_or(i64::MAX);
         session
             .execute(
                 &format!(
@@ -268,7 +263,7 @@ impl Entry {
                     (&self.row, Type::INT8),
                     (&progress.rows, Type::TEXT),
                     (&progress.schema, Type::TEXT),
-                    (&progress.commits, Type::INT8),
+                    (&commits, Type::INT8),
                 ],
             )
             .await

@@ -10,11 +10,12 @@ use tokio_postgres::types::Type;
 use super::connection::{Server, Session};
 use super::encode::Rows;
 use super::evolve::{self, Purpose};
-use super::ledger::{self, Entry, Progress};
+use super::ledger::{self, Entry};
 use super::params::Target;
 use super::stage::{CHUNK, Copying, Stage, Staged};
 use super::trouble::Trouble;
 use super::{claim, identifier};
+use crate::history::{self, Progress};
 use crate::{Field, Outcome, RunInfo, StateChanges, Storage, StorageError, TableId, TableSchema, WriteMode};
 
 /// How many bytes of rows wait in memory, of all streams together.
@@ -371,48 +372,17 @@ impl PostgresStorage {
     /// Keeps back the state that waits for the end of the run, and answers the
     /// rest.
     fn split_state(&mut self, changes: &StateChanges) -> StateChanges {
-        if self.run.keep_state {
-            return StateChanges::new();
-        }
-        let replaced: Vec<_> = self
-            .tables
-            .iter()
-            .filter(|table| table.waits())
-            .map(|table| table.schema.name.as_str())
-            .collect();
-        let waits = |key: &str| {
-            let of = |name: &str| {
-                key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            };
-            self.run.full_refresh || replaced.iter().any(|name| of(name))
-        };
-        let (held, now) = changes.clone().into_iter().partition::<StateChanges, _>(|(key, _)| waits(key));
-        self.held.extend(held);
-        now
+        let replaced = self.tables.iter().filter(|table| table.waits()).map(|table| &table.schema);
+        history::split_state(changes, &self.run, replaced, &mut self.held)
     }
 
     /// What the history tells once this commit is made.
     fn progress(&self, last: bool) -> Progress {
-        let rows: BTreeMap<_, _> = self
-            .tables
-            .iter()
-            .map(|table| {
-                let rows = if last || !table.waits() { table.stage.rows } else { table.committed };
-                (table.schema.name.as_str(), rows)
-            })
-            .collect();
-        let schema: BTreeMap<_, _> = self
-            .tables
-            .iter()
-            .map(|table| {
-                (table.schema.name.as_str(), serde_json::json!({ "mode": table.mode, "table": table.schema }))
-            })
-            .collect();
-        Progress {
-            rows: serde_json::to_string(&rows).unwrap_or_default(),
-            schema: serde_json::to_string(&schema).unwrap_or_default(),
-            commits: number(self.commits + 1),
-        }
+        let tables = self.tables.iter().map(|table| {
+            let rows = if last || !table.waits() { table.stage.rows } else { table.committed };
+            (&table.schema, table.mode, rows)
+        });
+        Progress::new(tables, self.commits + 1)
     }
 
     fn committed(&mut self, last: bool) {

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::claim;
 use super::identifier::quote;
 use super::trouble::Trouble;
+use crate::history::Progress;
 use crate::text::now;
 use crate::{RunInfo, StateChanges, StorageError};
 
@@ -65,13 +66,6 @@ pub(crate) struct Entry {
     /// What the run's shadow tables are called.
     shadow_prefix: String,
     run: RunInfo,
-}
-
-/// What the load history tells of a run so far.
-pub(crate) struct Progress<'a> {
-    pub(crate) rows: &'a BTreeMap<&'a str, u64>,
-    pub(crate) schema: &'a str,
-    pub(crate) commits: u64,
 }
 
 impl Entry {
@@ -169,13 +163,12 @@ impl Entry {
     }
 
     /// Writes how far the run is.
-    pub(crate) fn record(&self, connection: &Connection, progress: &Progress<'_>) -> Result<(), Trouble> {
-        let rows = serde_json::to_string(progress.rows).unwrap_or_default();
+    pub(crate) fn record(&self, connection: &Connection, progress: &Progress) -> Result<(), Trouble> {
         connection
             .prepare_cached("UPDATE _ow_runs SET \"rows\" = ?2, schema = ?3, commits = ?4 WHERE id = ?1")?
             .execute(params![
                 self.row,
-                rows,
+                progress.rows,
                 progress.schema,
                 i64::try_from(progress.commits).unwrap_or(i64::MAX)
             ])?;

@@ -8,9 +8,10 @@ use rusqlite::Connection;
 
 use super::SqliteParams;
 use super::claim::Claim;
-use super::ledger::{Entry, Progress};
+use super::ledger::Entry;
 use super::trouble::Trouble;
 use super::{connection, evolve, identifier, ledger, rows};
+use crate::history::{self, Progress};
 use crate::{Field, Outcome, RunInfo, StateChanges, Storage, StorageError, TableId, TableSchema, WriteMode};
 
 /// How many bytes of rows wait in memory before the write lock is taken.
@@ -225,46 +226,17 @@ impl SqliteStorage {
     /// Keeps back the state that waits for the end of the run, and answers the
     /// rest.
     fn split_state(&mut self, changes: &StateChanges) -> StateChanges {
-        if self.run.keep_state {
-            return StateChanges::new();
-        }
-        let replaced: Vec<_> = self
-            .tables
-            .iter()
-            .filter(|table| table.shadow.is_some())
-            .map(|table| table.schema.name.as_str())
-            .collect();
-        let waits = |key: &str| {
-            let of = |name: &str| {
-                key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            };
-            self.run.full_refresh || replaced.iter().any(|name| of(name))
-        };
-        let (held, now) = changes.clone().into_iter().partition::<StateChanges, _>(|(key, _)| waits(key));
-        self.held.extend(held);
-        now
+        let replaced = self.tables.iter().filter(|table| table.shadow.is_some()).map(|table| &table.schema);
+        history::split_state(changes, &self.run, replaced, &mut self.held)
     }
 
     /// Writes to the history what this commit makes durable.
     fn record(&self, counts: impl Fn(&Table) -> bool) -> Result<(), Trouble> {
-        let rows: BTreeMap<_, _> = self
-            .tables
-            .iter()
-            .map(|table| {
-                let rows = if counts(table) { table.stored } else { table.committed };
-                (table.schema.name.as_str(), rows)
-            })
-            .collect();
-        let schema: BTreeMap<_, _> = self
-            .tables
-            .iter()
-            .map(|table| {
-                (table.schema.name.as_str(), serde_json::json!({ "mode": table.mode, "table": table.schema }))
-            })
-            .collect();
-        let schema = serde_json::to_string(&schema).unwrap_or_default();
-        self.entry
-            .record(&self.connection, &Progress { rows: &rows, schema: &schema, commits: self.commits + 1 })
+        let tables = self.tables.iter().map(|table| {
+            let rows = if counts(table) { table.stored } else { table.committed };
+            (&table.schema, table.mode, rows)
+        });
+        self.entry.record(&self.connection, &Progress::new(tables, self.commits + 1))
     }
 
     fn committed(&mut self, counts: impl Fn(&Table) -> bool) {

@@ -7,8 +7,8 @@ use std::sync::{Arc, LazyLock};
 use ow_storage::DataType;
 use serde_json::{Value, json};
 
-use crate::fake::Control;
-use crate::server::{Missing, Server, python, start_fake, start_postgres};
+use test_servers::Control;
+use test_servers::{Missing, Server, python, start_fake, start_postgres};
 
 /// A storage, with the settings that make a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -252,11 +252,11 @@ impl Kind {
 }
 
 fn start_bigquery() -> Result<Server, Missing> {
-    start_fake("fake_bigquery.py", &[])
+    start_fake("fake_bigquery.py", &["--pending-seconds", "0", "--run-seconds", "0"])
 }
 
 fn start_athena() -> Result<Server, Missing> {
-    let server = start_fake("fake_athena.py", &[])?;
+    let server = start_fake("fake_athena.py", &["--queue-seconds", "0", "--run-seconds", "0"])?;
     Control::new(&server.address).make_bucket(BUCKET);
     Ok(server)
 }

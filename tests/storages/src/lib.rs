@@ -13,13 +13,11 @@
 )]
 
 pub mod cases;
-pub mod fake;
 pub mod kind;
 pub mod known;
 pub mod place;
 pub mod proxy;
 pub mod reader;
-pub mod server;
 pub mod values;
 pub mod writer;
 
@@ -29,26 +27,8 @@ pub use place::Place;
 /// Runs a case against a kind of storage, in a place of its own. Where the
 /// machine lacks what the kind needs, the case names itself as skipped.
 pub fn run(kind: Kind, case: fn(&Place)) {
-    let Some(place) = place_or_skip(kind) else { return };
-    case(&place);
-}
-
-fn place_or_skip(kind: Kind) -> Option<Place> {
     match Place::new(kind) {
-        Ok(place) => Some(place),
-        Err(missing) => {
-            assert!(!missing.required, "{kind:?} has to be tested here, but {}", missing.what);
-            skip(&missing.what);
-            None
-        }
+        Ok(place) => case(&place),
+        Err(missing) => test_servers::skip(&missing),
     }
-}
-
-/// Says that the test of this thread is skipped, past the capture of output that
-/// hides what passing tests print.
-pub fn skip(why: &str) {
-    use std::io::Write;
-    let line = format!("skipped {}: {why}\n", std::thread::current().name().unwrap_or("a test"));
-    // At once, so that lines of two tests do not mix.
-    let _ = std::io::stderr().write_all(line.as_bytes());
 }

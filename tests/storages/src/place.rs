@@ -14,12 +14,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::Kind;
-use crate::fake::{Control, wait_until};
 use crate::kind::SHORT_CLAIM;
 use crate::known::Load;
 use crate::reader::{self, Table};
-use crate::server::{Missing, Server};
 use crate::values::{Cells, Row, batch};
+use test_servers::{Control, wait_until};
+use test_servers::{Missing, Server};
 
 /// The data mart of most cases.
 pub const DATA_MART: &str = "dm";

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use crate::fake::PATIENCE;
+use test_servers::PATIENCE;
 
 /// Where the connection stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use std::sync::Mutex;
 use ow_storage::DataType;
 use serde_json::{Value, json};
 
-use crate::server::{Missing, python};
 use crate::values::Cells;
+use test_servers::{Missing, python};
 
 /// A table as another program found it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::Place;
-use crate::fake::{PATIENCE, wait_until};
 use crate::known::{self, Load};
 use crate::place::Job;
 use crate::values::Cells;
+use test_servers::{PATIENCE, wait_until};
 
 static PROGRAM: OnceLock<&str> = OnceLock::new();
 

@@ -1,83 +1,31 @@
-//! The fake AWS: started by the tests, ended with the test's process.
+//! The fake AWS, and places in it.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use aws_sdk_athena::types::{QueryExecutionContext, ResultConfiguration};
+use test_servers::{Control, Loan};
 
 use super::super::*;
 use super::*;
 
-/// A running fake.
+/// A fake that runs.
 pub(super) struct Cloud {
+    control: Control,
     pub(super) url: String,
-    child: Child,
-}
-
-impl Drop for Cloud {
-    fn drop(&mut self) {
-        // The shell around the fake ends it when its input ends.
-        drop(self.child.stdin.take());
-        let _ = self.child.wait();
-    }
-}
-
-fn python() -> String {
-    std::env::var("OW_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
-}
-
-fn folder() -> PathBuf {
-    let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/cloud");
-    std::env::var_os("OW_TEST_CLOUD").map_or(default, PathBuf::from)
+    _loan: Loan,
 }
 
 impl Cloud {
     /// A fake of its own, for tests that arm faults.
     pub(super) fn start() -> Option<Self> {
-        match Self::try_start() {
-            Ok(cloud) => Some(cloud),
-            Err(why) => {
-                let said = format!(
-                    "SKIPPED: the fake AWS cannot be started ({why}); set OW_TEST_PYTHON and OW_TEST_CLOUD"
-                );
-                assert!(std::env::var_os("OW_TEST_REQUIRE_CLOUD").is_none_or(|value| value != "1"), "{said}");
-                let _ = writeln!(std::io::stderr(), "{said}");
-                None
-            }
-        }
-    }
-
-    fn try_start() -> Result<Self, String> {
-        let script = "\"$0\" \"$1\" --port 0 --queue-seconds 0 --run-seconds 0 & pid=$!; cat >/dev/null; kill $pid; wait $pid";
-        let mut child = Command::new("sh")
-            .args(["-c", script, &python()])
-            .arg(folder().join("fake_athena.py"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| error.to_string())?;
-        let mut line = String::new();
-        let stdout = child.stdout.take().ok_or("no output")?;
-        let (said, heard) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let mut reader = BufReader::new(stdout);
-            let mut line = String::new();
-            let _ = reader.read_line(&mut line);
-            let _ = said.send(line);
-            let _ = std::io::copy(&mut reader, &mut std::io::sink());
-        });
-        if let Ok(first) = heard.recv_timeout(Duration::from_secs(120)) {
-            line = first;
-        }
-        let ready: Value = serde_json::from_str(&line).unwrap_or_default();
-        let cloud = Self { url: ready["listening"].as_str().unwrap_or_default().to_owned(), child };
-        if cloud.url.is_empty() { Err(format!("it said `{}`", line.trim())) } else { Ok(cloud) }
+        let loan =
+            test_servers::borrow_fake("fake_athena.py", &["--queue-seconds", "0", "--run-seconds", "0"])
+                .map_err(|missing| test_servers::skip(&missing))
+                .ok()?;
+        Some(Self { control: Control::new(&loan.address), url: loan.address.clone(), _loan: loan })
     }
 
     /// The fake that tests without faults share.
@@ -86,41 +34,30 @@ impl Cloud {
         SHARED.get_or_init(Self::start).as_ref()
     }
 
-    fn ask(&self, method: &str, path: &str, body: &str) -> String {
-        let address = self.url.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(address).unwrap();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
-    }
-
     pub(super) fn arm(&self, rules: Value) {
-        self.ask("POST", "/_fake/faults", &rules.to_string());
+        self.control.arm(&rules);
     }
 
     /// Disarms all rules; answers how many had not fired to their end.
     pub(super) fn disarm(&self) -> usize {
-        let left: Value = serde_json::from_str(&self.ask("GET", "/_fake/faults", "")).unwrap();
-        self.ask("DELETE", "/_fake/faults", "");
-        left.as_array().unwrap().len()
+        let left = self.control.armed().len();
+        self.control.disarm();
+        left
     }
 
     /// How many requests of an operation there were.
     pub(super) fn requests(&self, op: &str) -> usize {
-        let found: Value =
-            serde_json::from_str(&self.ask("GET", &format!("/_fake/requests?op={op}"), "")).unwrap();
-        found.as_array().unwrap().len()
+        self.control.requests_of(op).len()
     }
 
     pub(super) fn python(&self, script: &str, arguments: &[&str]) -> String {
-        let output =
-            Command::new(python()).arg("-c").arg(script).arg(&self.url).args(arguments).output().unwrap();
+        let output = Command::new(test_servers::python().unwrap())
+            .arg("-c")
+            .arg(script)
+            .arg(&self.url)
+            .args(arguments)
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }

@@ -35,15 +35,20 @@ fn check_count(place: &Place<'_>) {
     assert!(last[0].ends_with(&format!(" {}", next - 3)), "{last:?} {next}");
 }
 
-/// Ends the network after each request in turn, with that request done or not,
-/// also while the next run repairs what the last one left.
+/// How far apart the requests are after which the network ends; 1 with
+/// `OW_TEST_EVERY_STEP=1`.
+const STEP: usize = 7;
+
+/// Ends the network after one request and then another, with that request done or
+/// not, also while the next run repairs what the last one left.
 #[test]
 fn a_crash_after_any_request_loses_and_doubles_nothing() {
     let Some(cloud) = Cloud::start() else { return };
     let place = Place::new(&cloud);
     count_on(&place, "first", 2).unwrap();
     let (mut done, mut requests) = (0, 0);
-    for after in (0..400).step_by(3) {
+    let step = if test_servers::is_set("OW_TEST_EVERY_STEP") { 1 } else { STEP };
+    for after in (0..400).step_by(step) {
         let mut rules =
             vec![json!({ "op": "*", "skip": after, "times": 0, "status": 403, "reason": "AccessDenied" })];
         if after % 2 == 0 {
@@ -61,7 +66,7 @@ fn a_crash_after_any_request_loses_and_doubles_nothing() {
         if done > 2 {
             break;
         }
-        if after % 30 == 0 {
+        if after % (10 * step) == 0 {
             count_on(&place, &format!("between {after}"), 1).unwrap();
             check_count(&place);
         }
@@ -82,32 +87,55 @@ fn failures_for_the_moment_are_gone_through() {
         rule.as_object_mut().unwrap().extend(fault.as_object().unwrap().clone());
         rule
     };
-    for (number, rule) in [
-        json!({ "op": "s3.PutObject", "status": 503, "times": 2 }),
-        json!({ "op": "s3.PutObject", "path": "/log/", "drop": "response" }),
-        json!({ "op": "s3.PutObject", "path": "/log/", "skip": 1, "drop": "response" }),
-        json!({ "op": "s3.PutObject", "path": "lease", "drop": "response" }),
-        json!({ "op": "s3.PutObject", "path": "/log/", "skip": 1, "status": 409, "reason": "ConditionalRequestConflict" }),
-        json!({ "op": "s3.GetObject", "truncate": 10 }),
-        json!({ "op": "s3.GetObject", "path": "metadata", "truncate": 10 }),
-        json!({ "op": "s3.DeleteObjects", "drop": "response" }),
-        json!({ "op": "s3.ListObjectsV2", "status": 500 }),
-        json!({ "op": "athena.StartQueryExecution", "status": 400, "reason": "TooManyRequestsException", "times": 8 }),
-        json!({ "op": "athena.StartQueryExecution", "drop": "response" }),
-        json!({ "op": "athena.StartQueryExecution", "body": "MERGE", "drop": "response" }),
-        json!({ "op": "athena.GetQueryExecution", "status": 400, "reason": "ThrottlingException", "times": 3 }),
-        json!({ "op": "athena.GetTableMetadata", "status": 500 }),
-        query(json!({ "retryable": true, "times": 2 })),
+    let rules = [
+        json!([
+            { "op": "s3.PutObject", "status": 503, "times": 2 },
+            { "op": "s3.GetObject", "truncate": 10 },
+            { "op": "s3.ListObjectsV2", "status": 500 },
+            { "op": "athena.StartQueryExecution", "status": 400, "reason": "TooManyRequestsException", "times": 8 },
+        ]),
+        json!([
+            { "op": "s3.PutObject", "path": "/log/", "drop": "response" },
+            { "op": "athena.StartQueryExecution", "drop": "response" },
+            { "op": "athena.GetTableMetadata", "status": 500 },
+        ]),
+        json!([
+            { "op": "s3.PutObject", "path": "/log/", "skip": 1, "drop": "response" },
+            { "op": "athena.StartQueryExecution", "body": "MERGE", "drop": "response" },
+            { "op": "athena.GetQueryExecution", "status": 400, "reason": "ThrottlingException", "times": 3 },
+        ]),
+        json!([
+            { "op": "s3.PutObject", "path": "lease", "drop": "response" },
+            { "op": "s3.GetObject", "path": "metadata", "truncate": 10 },
+            { "op": "s3.DeleteObjects", "drop": "response" },
+        ]),
+        json!([
+            { "op": "s3.PutObject", "path": "/log/", "skip": 1, "status": 409, "reason": "ConditionalRequestConflict" },
+            query(json!({ "retryable": true, "times": 2 })),
+        ]),
         query(json!({ "retryable": true, "after_work": true })),
         query(json!({ "after_work": true })),
         query(json!({ "job_error": "SOMETHING_ELSE", "body": "INTO .*\"t\"", "after_work": true })),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        cloud.arm(rule.clone());
-        count_on(&place, &format!("run {number}"), 1).unwrap_or_else(|error| panic!("{rule}: {error}"));
-        assert_eq!(cloud.disarm(), 0, "{rule}");
+    ];
+    for (number, rules) in rules.into_iter().enumerate() {
+        cloud.arm(rules.clone());
+        count_on(&place, &format!("run {number}"), 1).unwrap_or_else(|error| panic!("{rules}: {error}"));
+        assert_eq!(cloud.disarm(), 0, "{rules}");
+        check_count(&place);
+    }
+}
+
+#[test]
+fn answers_that_do_not_come_in_time_are_asked_for_again() {
+    let Some(cloud) = Cloud::start() else { return };
+    let mut place = Place::new(&cloud);
+    place.params = place.with("RequestTimeout", json!(1));
+    count_on(&place, "first", 1).unwrap();
+    for op in ["s3.PutObject", "s3.GetObject", "athena.StartQueryExecution", "athena.GetQueryExecution"] {
+        // The late request does its work all the same, when nobody waits for it.
+        cloud.arm(json!({ "op": op, "delay": 2 }));
+        count_on(&place, op, 1).unwrap_or_else(|error| panic!("{op}: {error}"));
+        assert_eq!(cloud.disarm(), 0, "{op}");
         check_count(&place);
     }
 }

@@ -133,6 +133,24 @@ fn a_dropped_run_leaves_its_last_commit() {
     assert_eq!(place.query("SELECT id FROM `p.d.t` ORDER BY id"), ["1", "2"]);
 }
 
+#[test]
+fn what_a_dead_run_staged_is_dropped_by_the_next() {
+    let place = place!();
+    let mut storage = place.open();
+    let table = put(&mut storage, &people(1), WriteMode::Merge, &rows(&[(1, None)]));
+    storage.write(table, &rows(&[(2, None)])).unwrap();
+    place.fake.fault(json!({"op": "jobs.insert", "body": "COMMIT", "status": 503, "times": 0}));
+    storage.commit(&changes(&[("t", Some("1"))])).unwrap_err();
+    // As if the process had died: nothing is cleared up.
+    std::mem::forget(storage);
+    place.fake.no_faults();
+    assert_eq!(place.fake.tables("_ow_stage_").len(), 1);
+    place.fake.expire();
+    let mut next = place.open_as(&run("r2"));
+    assert!(test_servers::wait_until(|| place.fake.tables("_ow_stage_").is_empty()));
+    next.finish(Outcome::Succeeded, &none(), None).unwrap();
+}
+
 #[tokio::test]
 async fn a_dropped_handle_interrupts_the_run_and_releases_the_claim() {
     // The fake's client waits on a runtime of its own.

@@ -1,99 +1,46 @@
-//! A fake BigQuery for each test, and questions to it.
-//!
-//! `OW_TEST_PYTHON` is the Python that runs it (`python3`), `OW_TEST_CLOUD` the
-//! folder where it is. Where it cannot start, tests are skipped, unless
-//! `OW_TEST_REQUIRE_CLOUD` is set.
-
-use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+//! The fake BigQuery, and questions to it.
 
 use serde_json::{Value, json};
+use test_servers::{Control, Loan};
 
-/// A server that ends with the test.
+/// A fake that one test has to itself.
 pub(super) struct Fake {
-    child: Child,
+    control: Control,
     pub(super) url: String,
-    runtime: tokio::runtime::Runtime,
-    http: reqwest::Client,
+    _loan: Loan,
 }
 
-impl Drop for Fake {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Starts a fake; none where that is not possible here.
+/// A fake, started so; none where that is not possible here.
 pub(super) fn start(arguments: &[&str]) -> Option<Fake> {
-    let python = std::env::var("OW_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let folder = std::env::var("OW_TEST_CLOUD")
-        .map_or_else(|_| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/cloud"), PathBuf::from);
-    let started = launch(&python, &folder, arguments);
-    if started.is_none() {
-        let name = std::thread::current().name().unwrap_or_default().to_owned();
-        let require = std::env::var("OW_TEST_REQUIRE_CLOUD").is_ok_and(|value| value == "1");
-        assert!(!require, "the fake BigQuery does not start ({python}, {})", folder.display());
-        eprintln!("SKIPPED {name}: the fake BigQuery does not start ({python}, {})", folder.display());
-    }
-    started
-}
-
-fn launch(python: &str, folder: &std::path::Path, arguments: &[&str]) -> Option<Fake> {
-    let mut child = Command::new(python)
-        .arg(folder.join("fake_bigquery.py"))
-        .args(["--port", "0"])
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
+    let loan = test_servers::borrow_fake("fake_bigquery.py", arguments)
+        .map_err(|missing| test_servers::skip(&missing))
         .ok()?;
-    let mut line = String::new();
-    let read = BufReader::new(child.stdout.take()?).read_line(&mut line);
-    let parsed: Value = serde_json::from_str(&line).unwrap_or_default();
-    let Some(url) = parsed["listening"].as_str().filter(|_| read.is_ok()) else {
-        let _ = child.kill();
-        let _ = child.wait();
-        return None;
-    };
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Some(Fake {
-        child,
-        url: url.to_owned(),
-        runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
-        http: reqwest::Client::new(),
-    })
+    Some(Fake { control: Control::new(&loan.address), url: loan.address.clone(), _loan: loan })
 }
 
 impl Fake {
     pub(super) fn call(&self, method: &str, path: &str, body: &Value) -> Value {
-        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-        let request = self.http.request(method, format!("{}{path}", self.url)).body(body.to_string());
-        self.runtime.block_on(async {
-            let bytes = request.send().await.unwrap().bytes().await.unwrap();
-            serde_json::from_slice(&bytes).unwrap_or_default()
-        })
+        self.control.call(method, path, body)
     }
 
     /// Arms a fault rule, or several.
     pub(super) fn fault(&self, rule: Value) {
-        self.call("POST", "/_fake/faults", &rule);
+        self.control.arm(&rule);
     }
 
     pub(super) fn no_faults(&self) {
-        self.call("DELETE", "/_fake/faults", &Value::Null);
+        self.control.disarm();
     }
 
     /// Makes the fake as it was at its start.
     pub(super) fn reset(&self) {
-        self.call("POST", "/_fake/reset", &Value::Null);
+        self.control.reset();
     }
 
     /// The requests so far of operations like this.
     pub(super) fn requests(&self, operation: &str) -> Vec<Value> {
-        let found = self.call("GET", &format!("/_fake/requests?op={operation}"), &Value::Null);
-        found.as_array().cloned().unwrap_or_default()
+        self.control.requests_of(operation)
     }
 
     /// The rows of a query, their values with spaces between them.

@@ -20,11 +20,24 @@ fn pages(place: &Place, run: &RunInfo, schema: &TableSchema, mode: WriteMode) ->
 const EXPECTED: [&str; 6] = ["0", "1", "10", "11", "20", "21"];
 const IDS: &str = "SELECT id FROM `p.d.t` ORDER BY id";
 
+/// How far apart the requests are at which runs die; each one with
+/// `OW_TEST_EVERY_STEP=1`.
+const STEP: usize = 4;
+
 /// Every request from the nth on has this fault, and the run dies of it; then
-/// another run goes on, until a run needs no more requests.
-fn die_everywhere(fault: &serde_json::Value, run_info: &RunInfo, prepare: impl Fn(&Place), mode: WriteMode) {
+/// another run goes on, until a run needs no more requests. `first` is where the
+/// steps begin, so that tests of one kind die at different requests.
+fn die_everywhere(
+    fault: &serde_json::Value,
+    first: usize,
+    run_info: &RunInfo,
+    prepare: impl Fn(&Place),
+    mode: WriteMode,
+) {
     let Some(place) = Place::new() else { return };
-    for nth in 0..200 {
+    let every = test_servers::is_set("OW_TEST_EVERY_STEP");
+    let steps = if every { (0..200).step_by(1) } else { (first..200).step_by(STEP) };
+    for nth in steps {
         place.fake.reset();
         prepare(&place);
         let mut rule = fault.clone();
@@ -50,12 +63,12 @@ fn die_everywhere(fault: &serde_json::Value, run_info: &RunInfo, prepare: impl F
 
 #[test]
 fn a_run_that_dies_at_any_request_loses_and_doubles_nothing() {
-    die_everywhere(&json!({"status": 503}), &run("r"), |_| {}, WriteMode::Append);
+    die_everywhere(&json!({"status": 503}), 0, &run("r"), |_| {}, WriteMode::Append);
 }
 
 #[test]
 fn a_run_that_dies_after_any_request_did_its_work_loses_and_doubles_nothing() {
-    die_everywhere(&json!({"drop": "response"}), &run("r"), |_| {}, WriteMode::Append);
+    die_everywhere(&json!({"drop": "response"}), 2, &run("r"), |_| {}, WriteMode::Append);
 }
 
 /// A table of another shape, so that the refresh has to make it anew.
@@ -66,12 +79,12 @@ fn other_shape(place: &Place) {
 
 #[test]
 fn a_full_refresh_that_dies_at_any_request_is_done_by_the_next_run() {
-    die_everywhere(&json!({"status": 503}), &refresh("r"), other_shape, WriteMode::Append);
+    die_everywhere(&json!({"status": 503}), 1, &refresh("r"), other_shape, WriteMode::Append);
 }
 
 #[test]
 fn a_full_refresh_that_dies_after_any_request_did_its_work_is_done_by_the_next_run() {
-    die_everywhere(&json!({"drop": "response"}), &refresh("r"), other_shape, WriteMode::Append);
+    die_everywhere(&json!({"drop": "response"}), 3, &refresh("r"), other_shape, WriteMode::Append);
 }
 
 #[test]
@@ -124,6 +137,21 @@ fn faults_that_go_away_are_not_seen() {
         place.fake.no_faults();
         assert_eq!(place.query(IDS), EXPECTED, "{rules}");
         assert_eq!(place.state(), state(&[("t", "3")]));
+    }
+}
+
+#[test]
+fn answers_that_do_not_come_in_time_are_asked_for_again() {
+    let mut place = place!();
+    place.settings.pace.answer = Duration::from_secs(1);
+    for op in ["upload.start", "upload.chunk", "jobs.insert", "jobs.get", "tables.get"] {
+        place.fake.reset();
+        // The late request does its work all the same, when nobody waits for it.
+        place.fake.fault(json!({"op": op, "delay": 2}));
+        pages(&place, &run(op), &people(0), WriteMode::Append)
+            .unwrap_or_else(|error| panic!("{op}: {error}"));
+        assert_eq!(place.query(IDS), EXPECTED, "{op}");
+        assert_eq!(place.state(), state(&[("t", "3")]), "{op}");
     }
 }
 

@@ -28,7 +28,12 @@ struct Place {
 }
 
 /// Tests do not wait long.
-const QUICK: Pace = Pace { first: Duration::from_millis(5), longest: Duration::from_millis(40), attempts: 6 };
+const QUICK: Pace = Pace {
+    first: Duration::from_millis(5),
+    longest: Duration::from_millis(40),
+    attempts: 6,
+    answer: Duration::from_secs(180),
+};
 
 impl Place {
     fn new() -> Option<Self> {

@@ -46,7 +46,7 @@ fn every_problem_of_the_parameters_is_told() {
     assert_eq!(
         problems(json!({
             "DestinationDatasetID": "ads", "TablePrefix": "_OW_x", "Endpoint": "http://example.com",
-            "OAuthRefreshToken": "r", "ClaimSeconds": 1, "OAuthTokenUri": "http://example.com",
+            "OAuthRefreshToken": "r", "ClaimSeconds": 1, "RequestTimeout": 0, "OAuthTokenUri": "http://example.com",
         })),
         [
             "DestinationDatasetID: `DestinationDatasetID` has to be a project and a dataset with a dot between them, such as `my-project.ads`",
@@ -55,6 +55,7 @@ fn every_problem_of_the_parameters_is_told() {
             "Endpoint: `Endpoint` starts with `http://`, and credentials would be readable on the way; use `https://`",
             "TablePrefix: `TablePrefix` starts with `_ow_`, which ow-host keeps for its own tables; choose another one",
             "ClaimSeconds: `ClaimSeconds` has to be from 2 to 86400",
+            "RequestTimeout: `RequestTimeout` has to be from 1 to 3600 seconds",
         ]
     );
     for id in ["p.a-b", "p.a`b", "p/x.d", "p.", ".d"] {

@@ -6,11 +6,11 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::Place;
-use crate::fake::wait_until;
 use crate::known::{self, Load};
 use crate::proxy::{Cut, Proxy};
-use crate::server::is_set;
 use crate::writer::{Writer, check, recover};
+use test_servers::is_set;
+use test_servers::wait_until;
 
 /// Small, for cases that load once for each request.
 const SMALL: Load = Load { rows: 6, batches: 2 };

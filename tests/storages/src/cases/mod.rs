@@ -1,6 +1,7 @@
 //! The cases: functions over a place, the same for every storage.
 
 pub mod changes;
+pub mod contracts;
 pub mod crashes;
 pub mod keys;
 pub mod modes;

@@ -50,6 +50,12 @@ impl Control {
         self.ask("DELETE", "requests", None);
     }
 
+    /// The requests so far of operations like this.
+    #[must_use]
+    pub fn requests_of(&self, operation: &str) -> Vec<Value> {
+        list(self.ask("GET", &format!("requests?op={operation}"), None))
+    }
+
     /// The operations of the requests so far.
     #[must_use]
     pub fn operations(&self) -> Vec<String> {
@@ -77,12 +83,26 @@ impl Control {
         self.send("PUT", &format!("/{name}"), "");
     }
 
+    /// Asks the fake itself: its own paths are answered with JSON.
+    #[must_use]
+    pub fn call(&self, method: &str, path: &str, body: &Value) -> Value {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        serde_json::from_str(&self.answer(method, path, &body).1).unwrap_or_default()
+    }
+
     fn ask(&self, method: &str, what: &str, body: Option<&Value>) -> Value {
         let body = body.map(Value::to_string).unwrap_or_default();
         serde_json::from_str(&self.send(method, &format!("/_fake/{what}"), &body)).unwrap()
     }
 
     fn send(&self, method: &str, path: &str, body: &str) -> String {
+        let (head, body) = self.answer(method, path, body);
+        assert!(head.contains(" 200 "), "{method} {path}: {head} {body}");
+        body
+    }
+
+    /// The head and the body of an answer.
+    fn answer(&self, method: &str, path: &str, body: &str) -> (String, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let head = format!(
@@ -94,8 +114,7 @@ impl Control {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-        assert!(head.contains(" 200 "), "{method} {path}: {answer}");
-        body.to_owned()
+        (head.to_owned(), body.to_owned())
     }
 }
 
