@@ -705,12 +705,7 @@ fn a_metric_that_the_api_drops_is_told() {
         page(request, &rows)
     };
     let told = error(&host(spend()).http(keyless).run::<TikTokAds>());
-    assert!(
-        told.ends_with(
-            "record 2 of `/data/list`: stream `tiktok_ads_ad_insights`: field `ad_id` may not be null"
-        ),
-        "{told}"
-    );
+    assert!(told.ends_with("field `ad_id` is missing"), "{told}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ pub mod build;
 pub mod components;
 pub mod lab;
 pub mod server;
+pub mod warehouse;
 
 pub use lab::{Lab, Outcome};
 pub use server::{Answer, Request, Server};

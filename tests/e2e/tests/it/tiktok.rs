@@ -4,15 +4,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use conformance::fake::Control;
-use conformance::reader;
-use conformance::server::{self, Missing};
 use e2e::apis::tiktok::{Fault, Standing, TOKEN, TikTok};
-use e2e::{Lab, Outcome, build};
+use e2e::{Lab, Outcome, build, warehouse};
 use insta::assert_snapshot;
-use ow_storage::DataType;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use test_servers::{Control, Missing, Server, skip, start_fake};
 
 const A: &str = "7300000000000000002";
 const B: &str = "7300000000000000003";
@@ -38,7 +35,7 @@ fn configured(api: &TikTok, parameters: Value) -> Lab {
 }
 
 fn configure(lab: &Lab, api: &TikTok, parameters: Value) {
-    let mut all = json!({ "AccessToken": TOKEN, "AdvertiserIDs": format!("{A},{B}"), "BaseUrl": api.origin() });
+    let mut all = json!({ "AccessToken": TOKEN, "AdvertiserIDs": format!("{A},{B}"), "BaseUrl": api.origin(), "RequestsPerSecond": 1000 });
     all.as_object_mut().unwrap().extend(parameters.as_object().unwrap().clone());
     lab.configure(&all);
 }
@@ -86,40 +83,28 @@ fn owoxs_configurations_run_into_sqlite() {
 }
 
 /// Where a machine lacks Python, the test names itself as skipped.
-fn fake(script: &str) -> Option<server::Server> {
-    match server::start_fake(script, &[]) {
+fn fake(script: &str) -> Option<Server> {
+    match start_fake(script, &[]) {
         Ok(fake) => Some(fake),
         Err(Missing { what, required }) => {
             assert!(!required, "{script} has to run here, but {what}");
-            conformance::skip(&what);
+            skip(&what);
             None
         }
     }
 }
 
 /// The columns of figures that are read back from a warehouse.
-fn figures() -> Vec<(String, DataType)> {
-    let columns = [
-        ("ad_id", DataType::Text),
-        ("stat_time_day", DataType::Date),
-        ("advertiser_id", DataType::Text),
-        ("spend", DataType::Float64),
-        ("cost_per_conversion", DataType::Float64),
-        ("impressions", DataType::Int64),
-    ];
-    columns.map(|(name, data_type)| (name.to_owned(), data_type)).to_vec()
-}
+const FIGURES_READ: [(&str, &str); 6] = [
+    ("ad_id", "text"),
+    ("stat_time_day", "date"),
+    ("advertiser_id", "text"),
+    ("spend", "float64"),
+    ("cost_per_conversion", "float64"),
+    ("impressions", "int64"),
+];
 
 const FIGURES: &str = "ad_insights spend, ad_insights impressions, ad_insights cost_per_conversion";
-
-/// The rows of a table, one a line.
-fn read(place: &Value, table: &str, columns: &[(String, DataType)]) -> String {
-    let rows = reader::table(place, table, columns).unwrap_or_else(|| panic!("there is no `{table}`")).rows;
-    let line = |row: &conformance::values::Cells| {
-        row.iter().map(|cell| cell.as_deref().unwrap_or("NULL")).collect::<Vec<_>>().join("|")
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
-}
 
 /// The same rows in SQLite.
 fn in_sqlite(api: &TikTok, start: &str, end: &str) -> String {
@@ -149,7 +134,7 @@ fn into_a_warehouse(name: &str, endpoint: &str, place: &Value) {
     for _ in 0..2 {
         backfill(&lab, &api, "2024-02-28", "2024-03-01").expect_success();
     }
-    let rows = read(place, "tiktok_ads_ad_insights", &figures());
+    let rows = warehouse::rows(place, "tiktok_ads_ad_insights", &FIGURES_READ);
     assert_eq!(rows.lines().count(), 3 * 4 * 4);
     assert_eq!(rows, in_sqlite(&api, "2024-02-28", "2024-03-01"), "each row once, and the same as in SQLite");
 }
@@ -161,9 +146,9 @@ fn owoxs_configuration_runs_into_bigquery() {
         "reader": "bigquery", "url": fake.address, "project": "example-project", "dataset": "marketing",
     });
     into_a_warehouse("owox-bigquery.json", &fake.address, &place);
-    let text = |name: &str| (name.to_owned(), DataType::Text);
-    assert_snapshot!(read(&place, "tiktok_ads_advertiser", &[text("advertiser_id"), text("company_name"), text("currency")]), @"");
-    assert_eq!(read(&place, "tiktok_ads_ads", &[text("ad_id")]).lines().count(), 2 * 4);
+    let columns = [("advertiser_id", "text"), ("company_name", "text"), ("currency", "text")];
+    assert_snapshot!(warehouse::rows(&place, "tiktok_ads_advertiser", &columns), @"");
+    assert_eq!(warehouse::rows(&place, "tiktok_ads_ads", &[("ad_id", "text")]).lines().count(), 2 * 4);
 }
 
 #[test]
@@ -175,8 +160,8 @@ fn owoxs_configuration_runs_into_athena() {
         "database": "marketing", "prefix": "ads_", "output": "s3://example-bucket/read/",
     });
     into_a_warehouse("owox-athena.json", &fake.address, &place);
-    let text = |name: &str| (name.to_owned(), DataType::Text);
-    assert_snapshot!(read(&place, "tiktok_ads_campaigns", &[text("campaign_id"), text("campaign_name")]), @"");
+    let columns = [("campaign_id", "text"), ("campaign_name", "text")];
+    assert_snapshot!(warehouse::rows(&place, "tiktok_ads_campaigns", &columns), @"");
 }
 
 #[test]
@@ -255,7 +240,7 @@ fn four_kinds_of_runs() {
     let (count, first, today) = asked_for(&|| run(&lab, &api, &[]));
     assert!((29..=62).contains(&count) && first.ends_with("-01"), "{count} days from {first}");
     assert_eq!(rows(), format!("{0}|{0}", count * 4));
-    assert_eq!(lab.state()[&key], json!({ "date": today, "data_level": "AUCTION_AD" }));
+    assert_eq!(lab.state()[&key], json!({ "date": today }));
 
     let (again, _, last) = asked_for(&|| run(&lab, &api, &[]));
     assert!((2..=3).contains(&again) && last >= today, "the lookback, and perhaps midnight");
