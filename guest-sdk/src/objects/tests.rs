@@ -211,10 +211,12 @@ fn places_within_objects() {
 
 #[test]
 fn columns_may_share_a_place() {
-    let fields = [("spend", DataType::Float64), ("cost", DECIMAL), ("told", DataType::Text), ("n", DataType::Int64)];
+    let fields =
+        [("spend", DataType::Float64), ("cost", DECIMAL), ("told", DataType::Text), ("n", DataType::Int64)];
     let options = || Open::default().place("cost", "/spend").place("told", "/spend");
     let write = |object: &'static str| {
-        let (result, mut rows, logs) = written(&fields, options(), |ctx, table| ctx.write_object(table, object));
+        let (result, mut rows, logs) =
+            written(&fields, options(), |ctx, table| ctx.write_object(table, object));
         assert_eq!(logs.len(), usize::from(result.is_ok() && !object.contains('n')), "{logs:?}");
         result.map(|()| rows.remove(0)).map_err(|error| error.to_string())
     };

@@ -19,10 +19,8 @@ pub fn rows(place: &Value, table: &str, columns: &[(&str, &str)]) -> String {
         Some(text) if *data_type == "float64" => format!("{:?}", text.parse::<f64>().unwrap()),
         Some(text) => text.clone(),
     };
-    let mut lines: Vec<String> = rows
-        .iter()
-        .map(|row| row.iter().zip(columns).map(shown).collect::<Vec<_>>().join("|"))
-        .collect();
+    let mut lines: Vec<String> =
+        rows.iter().map(|row| row.iter().zip(columns).map(shown).collect::<Vec<_>>().join("|")).collect();
     lines.sort();
     lines.join("\n")
 }

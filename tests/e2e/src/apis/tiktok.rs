@@ -66,9 +66,7 @@ impl Call {
         let number = self.query.get(name).map_or(Ok(default), |text| text.parse());
         match number {
             Ok(number @ 1..) if number <= most => Ok(number),
-            Ok(_) => {
-                Err(Refusal::parameter(format!("{name}: Must be between 1 and {most}, both included.")))
-            }
+            Ok(_) => Err(Refusal::parameter(format!("{name}: Must be between 1 and {most}, both included."))),
             Err(_) => Err(Refusal::parameter(format!("{name}: Not a valid integer."))),
         }
     }
@@ -212,7 +210,9 @@ impl Refusal {
     fn not_acceptable(name: &str, correct: &BTreeSet<&str>) -> Self {
         let correct: Vec<String> = correct.iter().map(|value| format!("'{value}'")).collect();
         let correct = correct.join(", ");
-        Self::parameter(format!("{name}: one or more value of the param is not acceptable, correct is [{correct}]"))
+        Self::parameter(format!(
+            "{name}: one or more value of the param is not acceptable, correct is [{correct}]"
+        ))
     }
 }
 
@@ -365,7 +365,8 @@ impl Thing {
     /// The ids of the number-th one and of what it belongs to.
     fn ids(self, account: &Account, number: usize) -> Map<String, Value> {
         let campaign = number / self.in_campaign();
-        let mut ids = Map::from_iter([("campaign_id".to_owned(), Self::Campaign.id(account, campaign).into())]);
+        let mut ids =
+            Map::from_iter([("campaign_id".to_owned(), Self::Campaign.id(account, campaign).into())]);
         if self != Self::Campaign {
             let group = number / (self.in_campaign() / 2);
             ids.insert("adgroup_id".to_owned(), Self::AdGroup.id(account, group).into());
@@ -413,21 +414,77 @@ fn list(call: &Call, account: &Account, kind: Thing) -> Result<Value, Refusal> {
     let sample = thing(kind, account, 0);
     // The API knows more fields than our things have.
     let extra = [
-        "app_promotion_type", "bid_type", "rf_campaign_type", "postback_window_mode", "objective", "campaign_product_source",
-        "optimization_goal", "deep_bid_type", "app_id", "campaign_app_profile_page_state", "bid_align_type",
-        "is_advanced_dedicated_campaign", "rta_bid_enabled", "disable_skan_campaign", "budget_optimize_on",
-        "rta_product_selection_enabled", "is_smart_performance_campaign", "catalog_enabled", "optimization_event", "app_type",
-        "audience_type", "gender", "schedule_type", "billing_event", "conversion_id", "bid_price", "conversion_bid_price",
-        "audience_ids", "excluded_audience_ids", "languages", "interest_category_ids", "placements", "device_price_ranges",
-        "device_model_ids", "operating_systems", "network_types", "carrier_ids", "conversion_window",
-        "click_attribution_window", "view_attribution_window", "auto_targeting_enabled", "call_to_action", "call_to_action_id",
-        "image_mode", "creative_type", "ad_format", "landing_page_url", "deeplink", "deeplink_type", "tracking_pixel_id",
-        "impression_tracking_url", "click_tracking_url", "video_view_tracking_url", "catalog_id", "product_set_id", "domain",
-        "display_name", "profile_image_url", "app_name", "tracking_app_id", "identity_id", "identity_type", "page_id",
-        "tiktok_item_id", "disclaimer_type", "disclaimer_text", "ad_texts", "landing_page_urls", "sku_ids",
+        "app_promotion_type",
+        "bid_type",
+        "rf_campaign_type",
+        "postback_window_mode",
+        "objective",
+        "campaign_product_source",
+        "optimization_goal",
+        "deep_bid_type",
+        "app_id",
+        "campaign_app_profile_page_state",
+        "bid_align_type",
+        "is_advanced_dedicated_campaign",
+        "rta_bid_enabled",
+        "disable_skan_campaign",
+        "budget_optimize_on",
+        "rta_product_selection_enabled",
+        "is_smart_performance_campaign",
+        "catalog_enabled",
+        "optimization_event",
+        "app_type",
+        "audience_type",
+        "gender",
+        "schedule_type",
+        "billing_event",
+        "conversion_id",
+        "bid_price",
+        "conversion_bid_price",
+        "audience_ids",
+        "excluded_audience_ids",
+        "languages",
+        "interest_category_ids",
+        "placements",
+        "device_price_ranges",
+        "device_model_ids",
+        "operating_systems",
+        "network_types",
+        "carrier_ids",
+        "conversion_window",
+        "click_attribution_window",
+        "view_attribution_window",
+        "auto_targeting_enabled",
+        "call_to_action",
+        "call_to_action_id",
+        "image_mode",
+        "creative_type",
+        "ad_format",
+        "landing_page_url",
+        "deeplink",
+        "deeplink_type",
+        "tracking_pixel_id",
+        "impression_tracking_url",
+        "click_tracking_url",
+        "video_view_tracking_url",
+        "catalog_id",
+        "product_set_id",
+        "domain",
+        "display_name",
+        "profile_image_url",
+        "app_name",
+        "tracking_app_id",
+        "identity_id",
+        "identity_type",
+        "page_id",
+        "tiktok_item_id",
+        "disclaimer_type",
+        "disclaimer_text",
+        "ad_texts",
+        "landing_page_urls",
+        "sku_ids",
     ];
-    let known: BTreeSet<&str> =
-        sample.as_object().unwrap().keys().map(String::as_str).chain(extra).collect();
+    let known: BTreeSet<&str> = sample.as_object().unwrap().keys().map(String::as_str).chain(extra).collect();
     let fields = chosen(call, "fields", &known)?;
     let deleted = with_deleted(call, kind)?;
     let campaigns = if deleted { account.campaigns } else { account.campaigns.saturating_sub(1) };
@@ -494,7 +551,8 @@ fn report(call: &Call, account: &Account) -> Result<Value, Refusal> {
             dimensions["country_code"] = country.into();
         }
         let seed = figure(&account.id, &day, number) + u64::try_from(country.len()).unwrap();
-        let metric = |name: &String| (name.clone(), ids.get(name).cloned().unwrap_or_else(|| told(name, seed)));
+        let metric =
+            |name: &String| (name.clone(), ids.get(name).cloned().unwrap_or_else(|| told(name, seed)));
         json!({ "dimensions": dimensions, "metrics": metrics.iter().map(metric).collect::<Map<_, _>>() })
     })
 }
@@ -504,12 +562,44 @@ fn report(call: &Call, account: &Account) -> Result<Value, Refusal> {
 /// thing belongs to.
 fn metrics(kind: Option<Thing>) -> BTreeSet<&'static str> {
     let mut metrics = BTreeSet::from([
-        "spend", "impressions", "gross_impressions", "clicks", "ctr", "cpc", "cpm", "reach", "cost_per_1000_reached",
-        "frequency", "conversion", "cost_per_conversion", "conversion_rate", "conversion_rate_v2", "real_time_conversion",
-        "real_time_cost_per_conversion", "real_time_conversion_rate", "result", "cost_per_result", "result_rate",
-        "engagements", "engagement_rate", "video_play_actions", "video_watched_2s", "video_watched_6s", "video_views_p25",
-        "video_views_p50", "video_views_p75", "video_views_p100", "average_video_play", "average_video_play_per_user",
-        "profile_visits", "profile_visits_rate", "likes", "comments", "shares", "follows", "total_landing_page_view",
+        "spend",
+        "impressions",
+        "gross_impressions",
+        "clicks",
+        "ctr",
+        "cpc",
+        "cpm",
+        "reach",
+        "cost_per_1000_reached",
+        "frequency",
+        "conversion",
+        "cost_per_conversion",
+        "conversion_rate",
+        "conversion_rate_v2",
+        "real_time_conversion",
+        "real_time_cost_per_conversion",
+        "real_time_conversion_rate",
+        "result",
+        "cost_per_result",
+        "result_rate",
+        "engagements",
+        "engagement_rate",
+        "video_play_actions",
+        "video_watched_2s",
+        "video_watched_6s",
+        "video_views_p25",
+        "video_views_p50",
+        "video_views_p75",
+        "video_views_p100",
+        "average_video_play",
+        "average_video_play_per_user",
+        "profile_visits",
+        "profile_visits_rate",
+        "likes",
+        "comments",
+        "shares",
+        "follows",
+        "total_landing_page_view",
         "currency",
     ]);
     metrics.extend(matches!(kind, Some(Thing::Ad | Thing::AdGroup)).then_some("campaign_id"));
@@ -554,7 +644,11 @@ fn one_day(call: &Call) -> Result<String, Refusal> {
         return Err(Refusal::parameter(format!("The range of dates must not exceed {MOST_DAYS} days.")));
     }
     // A report of several days is one of the API's that this server does not have.
-    if end == start { Ok(call.get("start_date").to_owned()) } else { Err(Refusal(50000, "not here".to_owned())) }
+    if end == start {
+        Ok(call.get("start_date").to_owned())
+    } else {
+        Err(Refusal(50000, "not here".to_owned()))
+    }
 }
 
 /// A day of the calendar, counted.

@@ -79,12 +79,17 @@ fn owoxs_configurations_run_into_sqlite() {
     run(&lab, &api, &[]).expect_success();
     assert_snapshot!(lab.query("SELECT * FROM tiktok_ads_advertiser ORDER BY 1"), @"");
     assert_snapshot!(lab.query("SELECT count(*), count(DISTINCT ad_id), count(DISTINCT advertiser_id) FROM tiktok_ads_ads"), @"");
-    assert_eq!(lab.query("SELECT group_concat(name, ' ') FROM sqlite_schema WHERE name LIKE 'tiktok%' AND type = 'table'"), "tiktok_ads_campaigns tiktok_ads_advertiser tiktok_ads_ads");
+    assert_eq!(
+        lab.query(
+            "SELECT group_concat(name, ' ') FROM sqlite_schema WHERE name LIKE 'tiktok%' AND type = 'table'"
+        ),
+        "tiktok_ads_campaigns tiktok_ads_advertiser tiktok_ads_ads"
+    );
 }
 
 /// Where a machine lacks Python, the test names itself as skipped.
-fn fake(script: &str) -> Option<Server> {
-    match start_fake(script, &[]) {
+fn fake(script: &str, arguments: &[&str]) -> Option<Server> {
+    match start_fake(script, arguments) {
         Ok(fake) => Some(fake),
         Err(Missing { what, required }) => {
             assert!(!required, "{script} has to run here, but {what}");
@@ -141,7 +146,7 @@ fn into_a_warehouse(name: &str, endpoint: &str, place: &Value) {
 
 #[test]
 fn owoxs_configuration_runs_into_bigquery() {
-    let Some(fake) = fake("fake_bigquery.py") else { return };
+    let Some(fake) = fake("fake_bigquery.py", &[]) else { return };
     let place = json!({
         "reader": "bigquery", "url": fake.address, "project": "example-project", "dataset": "marketing",
     });
@@ -153,7 +158,7 @@ fn owoxs_configuration_runs_into_bigquery() {
 
 #[test]
 fn owoxs_configuration_runs_into_athena() {
-    let Some(fake) = fake("fake_athena.py") else { return };
+    let Some(fake) = fake("fake_athena.py", &["--region", "eu-central-1"]) else { return };
     Control::new(&fake.address).make_bucket("example-bucket");
     let place = json!({
         "reader": "athena", "url": fake.address, "region": "eu-central-1", "bucket": "example-bucket",
@@ -170,7 +175,8 @@ fn every_node_becomes_a_table() {
     let lab = configured(&api, json!({ "IncludeDeleted": true }));
     let outcome = backfill(&lab, &api, "2024-05-14", "2024-05-15").success();
     let count = |table: &str| lab.query(&format!("SELECT count(*) FROM tiktok_ads_{table}"));
-    let tables = ["advertiser", "campaigns", "ad_groups", "ads", "audiences", "ad_insights", "ad_insights_by_country"];
+    let tables =
+        ["advertiser", "campaigns", "ad_groups", "ads", "audiences", "ad_insights", "ad_insights_by_country"];
     assert_eq!(tables.map(count), ["2", "4", "8", "16", "2", "32", "64"]);
     assert_snapshot!(lab.query("SELECT ad_id, advertiser_id, campaign_id, adgroup_id, ad_name, ad_text, create_time, modify_time, image_ids, utm_params, is_aco, deeplink FROM tiktok_ads_ads ORDER BY 1 LIMIT 1"), @"");
     assert_snapshot!(lab.query("SELECT campaign_id, budget, roas_bid, special_industries, is_search_campaign, is_new_structure, rta_id FROM tiktok_ads_campaigns ORDER BY 1 LIMIT 1"), @"");
@@ -180,7 +186,9 @@ fn every_node_becomes_a_table() {
                    real_time_conversion, real_time_cost_per_conversion, real_time_conversion_rate, result, cost_per_result, \
                    cpr, cpa, cost_per_conversion, landing_page_views";
     assert_snapshot!(lab.query(&format!("SELECT {metrics} FROM tiktok_ads_ad_insights ORDER BY 1, 2 LIMIT 3")), @"");
-    let nulls = lab.query("SELECT sum(cost_per_result IS NULL), sum(spend IS NULL), count(*) FROM tiktok_ads_ad_insights");
+    let nulls = lab.query(
+        "SELECT sum(cost_per_result IS NULL), sum(spend IS NULL), count(*) FROM tiktok_ads_ad_insights",
+    );
     assert_snapshot!(nulls, @"");
     assert_snapshot!(lab.query("SELECT country_code, count(*) FROM tiktok_ads_ad_insights_by_country GROUP BY 1"), @"");
     assert_snapshot!(outcome.log(), @"");
@@ -189,8 +197,14 @@ fn every_node_becomes_a_table() {
 #[test]
 fn reports_at_every_level() {
     let api = api();
-    for (level, rows) in [("AUCTION_ADVERTISER", "2"), ("AUCTION_CAMPAIGN", "4"), ("AUCTION_ADGROUP", "8"), ("AUCTION_AD", "16")] {
-        let lab = configured(&api, json!({ "Fields": "ad_insights, ad_insights_by_country", "DataLevel": level }));
+    for (level, rows) in [
+        ("AUCTION_ADVERTISER", "2"),
+        ("AUCTION_CAMPAIGN", "4"),
+        ("AUCTION_ADGROUP", "8"),
+        ("AUCTION_AD", "16"),
+    ] {
+        let lab =
+            configured(&api, json!({ "Fields": "ad_insights, ad_insights_by_country", "DataLevel": level }));
         backfill(&lab, &api, "2024-05-15", "2024-05-15").expect_success();
         assert_eq!(lab.query("SELECT count(*) FROM tiktok_ads_ad_insights"), rows, "{level}");
     }
@@ -216,7 +230,8 @@ fn two_forms_of_the_credentials() {
     for auth in forms {
         lab.write("cfg.json", config(auth).to_string());
         let origin = api.origin();
-        let arguments = ["run", "tiktok.wasm", "--config", "cfg.json", "--output", "json", "--allow-net", &origin];
+        let arguments =
+            ["run", "tiktok.wasm", "--config", "cfg.json", "--output", "json", "--allow-net", &origin];
         let outcome = lab.command(&arguments).env("IDS", A).env("TOKEN", TOKEN).start().wait().success();
         assert!(!outcome.stdout.contains(TOKEN) && !outcome.stderr.contains(TOKEN));
     }
@@ -226,7 +241,8 @@ fn two_forms_of_the_credentials() {
 #[test]
 fn four_kinds_of_runs() {
     let api = api();
-    let parameters = json!({ "AdvertiserIDs": B, "Fields": "ad_insights spend", "ReimportLookbackWindow": 1 });
+    let parameters =
+        json!({ "AdvertiserIDs": B, "Fields": "ad_insights spend", "ReimportLookbackWindow": 1 });
     let lab = configured(&api, parameters.clone());
     let asked_for = |run: &dyn Fn() -> Outcome| {
         let before = api.days(B).len();
@@ -234,7 +250,8 @@ fn four_kinds_of_runs() {
         let days = api.days(B).split_off(before);
         (days.len(), days.first().cloned().unwrap_or_default(), days.last().cloned().unwrap_or_default())
     };
-    let rows = || lab.query("SELECT count(*), count(DISTINCT ad_id || stat_time_day) FROM tiktok_ads_ad_insights");
+    let rows =
+        || lab.query("SELECT count(*), count(DISTINCT ad_id || stat_time_day) FROM tiktok_ads_ad_insights");
     let key = format!("tiktok_ads_ad_insights/{B}");
 
     let (count, first, today) = asked_for(&|| run(&lab, &api, &[]));
@@ -277,8 +294,18 @@ fn every_day_is_asked_for_once_wherever_the_machine_is() {
         let before = api.days(B).len();
         let (start, end) = (format!("StartDate={start}"), format!("EndDate={end}"));
         let arguments = [
-            "run", "tiktok.wasm", "--config", "cfg.json", "--output", "json", "--allow-net", &origin, "--set", &start,
-            "--set", &end,
+            "run",
+            "tiktok.wasm",
+            "--config",
+            "cfg.json",
+            "--output",
+            "json",
+            "--allow-net",
+            &origin,
+            "--set",
+            &start,
+            "--set",
+            &end,
         ];
         lab.command(&arguments).env("TZ", zone).start().wait().expect_success();
         assert_eq!(api.days(B).split_off(before).join(" "), days, "{zone}");
@@ -288,11 +315,16 @@ fn every_day_is_asked_for_once_wherever_the_machine_is() {
 #[test]
 fn thousands_of_ads_come_in_pages() {
     let api = TikTok::start(&[(A, 600, Standing::Open)]);
-    let lab = configured(&api, json!({ "AdvertiserIDs": A, "Fields": "ads ad_name, ad_insights spend", "IncludeDeleted": true }));
+    let lab = configured(
+        &api,
+        json!({ "AdvertiserIDs": A, "Fields": "ads ad_name, ad_insights spend", "IncludeDeleted": true }),
+    );
     backfill(&lab, &api, "2024-05-15", "2024-05-15").expect_success();
-    let rows = |table: &str| lab.query(&format!("SELECT count(*), count(DISTINCT ad_id) FROM tiktok_ads_{table}"));
+    let rows =
+        |table: &str| lab.query(&format!("SELECT count(*), count(DISTINCT ad_id) FROM tiktok_ads_{table}"));
     assert_eq!([rows("ads"), rows("ad_insights")], ["2400|2400", "2400|2400"]);
-    let mut pages: Vec<String> = api.calls().iter().map(|call| format!("{} {}", call.endpoint, call.get("page"))).collect();
+    let mut pages: Vec<String> =
+        api.calls().iter().map(|call| format!("{} {}", call.endpoint, call.get("page"))).collect();
     pages.sort();
     let pages_of = |endpoint: &str| (1..=3).map(|page| format!("{endpoint} {page}")).collect::<Vec<_>>();
     assert_eq!(pages, [pages_of("ad/get/"), pages_of("report/integrated/get/")].concat());
@@ -315,7 +347,8 @@ fn an_api_that_recovers_is_asked_again() {
         api.fail(2, fault.clone(), |call| call.is_day(A, "2024-05-15"));
         let lab = configured(&api, json!({ "Fields": "ad_insights spend" }));
         backfill(&lab, &api, "2024-05-14", "2024-05-15").expect_success();
-        let rows = lab.query("SELECT count(*), count(DISTINCT ad_id || stat_time_day) FROM tiktok_ads_ad_insights");
+        let rows =
+            lab.query("SELECT count(*), count(DISTINCT ad_id || stat_time_day) FROM tiktok_ads_ad_insights");
         assert_eq!(rows, "32|32", "{fault:?}");
     }
 }
@@ -323,7 +356,9 @@ fn an_api_that_recovers_is_asked_again() {
 #[test]
 fn an_advertiser_that_fails_is_named_and_fetched_again() {
     let api = api();
-    let today = |lab: &Lab, advertiser: &str| lab.state()[&format!("tiktok_ads_ad_insights/{advertiser}")]["date"].clone();
+    let today = |lab: &Lab, advertiser: &str| {
+        lab.state()[&format!("tiktok_ads_ad_insights/{advertiser}")]["date"].clone()
+    };
     let lab = configured(&api, json!({ "Fields": "ad_insights spend", "ReimportLookbackWindow": 0 }));
     api.set_standing(A, Standing::Closed);
     assert_snapshot!(run(&lab, &api, &[]).failure(), @"");
@@ -356,7 +391,8 @@ fn a_token_that_expires_in_mid_run() {
     api.heal();
     run(&lab, &api, &[]).expect_success();
     let days = api.days(B).len();
-    let rows = lab.query("SELECT count(*), count(DISTINCT ad_id || stat_time_day) FROM tiktok_ads_ad_insights");
+    let rows =
+        lab.query("SELECT count(*), count(DISTINCT ad_id || stat_time_day) FROM tiktok_ads_ad_insights");
     assert_eq!(rows, format!("{0}|{0}", days * 16));
 }
 
@@ -364,9 +400,11 @@ fn a_token_that_expires_in_mid_run() {
 fn an_api_that_changes_a_type_is_told_with_field_and_value() {
     let api = api();
     let lab = configured(&api, json!({ "AdvertiserIDs": A, "Fields": "ad_insights spend" }));
-    api.fail(1, Fault::Change(|data| data["list"][1]["metrics"]["spend"] = json!({ "amount": "1" })), |call| {
-        call.is_day(A, "2024-05-15")
-    });
+    api.fail(
+        1,
+        Fault::Change(|data| data["list"][1]["metrics"]["spend"] = json!({ "amount": "1" })),
+        |call| call.is_day(A, "2024-05-15"),
+    );
     assert_snapshot!(backfill(&lab, &api, "2024-05-14", "2024-05-15").failure(), @"");
 }
 
@@ -402,9 +440,14 @@ fn configurations_that_cannot_work() {
     assert_snapshot!(failure(json!({ "Fields": "ad_insights viewable_rate" })), @"");
     assert_snapshot!(failure(json!({ "StartDate": "31.01.2024" })), @"");
     assert_snapshot!(failure(json!({ "AdvertiserIDs": "shop" })), @"");
-    assert_snapshot!(failure(json!({ "AccessToken": "wrong" })), @"");
+    assert_snapshot!(failure(json!({ "AccessToken": "another-token" })), @"");
     assert_snapshot!(failure(json!({ "AccessToken": null })), @"");
     assert_snapshot!(failure(json!({ "AdvertiserId": "7" })), @"");
+
+    let lab = configured(&api, json!({ "Fields": "ad_insights spend" }));
+    backfill(&lab, &api, "2024-05-15", "2024-05-15").expect_success();
+    configure(&lab, &api, json!({ "Fields": "ad_insights spend", "DataLevel": "AUCTION_CAMPAIGN" }));
+    assert_snapshot!(backfill(&lab, &api, "2024-05-15", "2024-05-15").failure(), @"");
 }
 
 /// Killed again and again, while the API takes its time; the last run is left
@@ -413,7 +456,10 @@ fn configurations_that_cannot_work() {
 fn a_killed_run_goes_on_and_each_row_is_there_once() {
     let api = api();
     api.fail(usize::MAX, Fault::Late(Duration::from_millis(8)), |_| true);
-    let lab = configured(&api, json!({ "Fields": "ad_insights spend, ad_insights_by_country spend", "ReimportLookbackWindow": 0 }));
+    let lab = configured(
+        &api,
+        json!({ "Fields": "ad_insights spend, ad_insights_by_country spend", "ReimportLookbackWindow": 0 }),
+    );
     let origin = api.origin();
     let mut reached = 0;
     for kill in 1..=12_u64 {
@@ -421,7 +467,9 @@ fn a_killed_run_goes_on_and_each_row_is_there_once() {
         // Later and later, so that some runs get nowhere and others far.
         let asked = api.count();
         let start = std::time::Instant::now();
-        while api.count() < asked + usize::try_from(kill * 3).unwrap() && start.elapsed() < Duration::from_secs(20) {
+        while api.count() < asked + usize::try_from(kill * 3).unwrap()
+            && start.elapsed() < Duration::from_secs(20)
+        {
             std::thread::sleep(Duration::from_millis(3));
         }
         running.signal(Signal::KILL);
@@ -434,11 +482,17 @@ fn a_killed_run_goes_on_and_each_row_is_there_once() {
     api.heal();
     run(&lab, &api, &[]).expect_success();
     let today = lab.state()[&format!("tiktok_ads_ad_insights/{B}")]["date"].as_str().unwrap().to_owned();
-    let days = lab.query("SELECT count(DISTINCT stat_time_day) FROM tiktok_ads_ad_insights").parse::<usize>().unwrap();
+    let days = lab
+        .query("SELECT count(DISTINCT stat_time_day) FROM tiktok_ads_ad_insights")
+        .parse::<usize>()
+        .unwrap();
     assert_eq!(lab.query("SELECT max(stat_time_day) FROM tiktok_ads_ad_insights"), today);
     let sums = |table: &str| {
         lab.query(&format!("SELECT count(*), count(DISTINCT ad_id || stat_time_day), julianday(max(stat_time_day)) - julianday(min(stat_time_day)) FROM {table}"))
     };
-    assert_eq!(sums("tiktok_ads_ad_insights"), format!("{0}|{0}|{1:?}", days * 16, f64::from(u32::try_from(days).unwrap() - 1)));
+    assert_eq!(
+        sums("tiktok_ads_ad_insights"),
+        format!("{0}|{0}|{1:?}", days * 16, f64::from(u32::try_from(days).unwrap() - 1))
+    );
     assert_eq!(lab.query("SELECT count(*), count(DISTINCT ad_id || stat_time_day || country_code) FROM tiktok_ads_ad_insights_by_country"), format!("{0}|{0}", days * 32));
 }
