@@ -32,6 +32,9 @@ pub(crate) struct Objects {
     /// object itself.
     levels: Vec<Level>,
     columns: HashMap<String, usize>,
+    /// Columns that take the value of another one's place, too: the other, then
+    /// they.
+    twins: Vec<(usize, usize)>,
     marks: Vec<Mark>,
     row: u64,
     null_texts: Vec<String>,
@@ -74,6 +77,7 @@ impl Objects {
             fields.iter().enumerate().map(|(index, field)| (field.name.clone(), index)).collect();
         let mut objects = Self {
             levels: vec![Level::new(String::new())],
+            twins: Vec::new(),
             marks: vec![Mark::default(); fields.len()],
             row: 0,
             null_texts: reading.null_texts.clone(),
@@ -113,11 +117,11 @@ impl Objects {
                 self.levels.push(Level::new(path));
             }
         }
-        let target = self.levels.get_mut(level).map(|level| level.keys.entry(last.clone()).or_default());
-        if let Some(target) = target
-            && target.column.replace(column).is_some()
-        {
-            return Err(Error::internal(format!("field `{name}` is found where another one is, too")));
+        if let Some(level) = self.levels.get_mut(level) {
+            let first = *level.keys.entry(last.clone()).or_default().column.get_or_insert(column);
+            if first != column {
+                self.twins.push((first, column));
+            }
         }
         Ok(())
     }
@@ -222,9 +226,24 @@ impl Objects {
         Ok(())
     }
 
-    /// The value of a column.
+    /// The value of a place, for each column that takes it.
     #[inline]
     fn value(&mut self, column: usize, slots: &mut Slots<'_>, scanner: &mut Scanner<'_>) -> Result<()> {
+        let start = *scanner;
+        self.column(column, slots, scanner)?;
+        for index in 0..self.twins.len() {
+            if let Some((first, twin)) = self.twins.get(index).copied()
+                && first == column
+            {
+                self.column(twin, slots, &mut { start })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The value of a column.
+    #[inline]
+    fn column(&mut self, column: usize, slots: &mut Slots<'_>, scanner: &mut Scanner<'_>) -> Result<()> {
         let Some(mark) = self.marks.get_mut(column) else { return Ok(()) };
         if mark.row == self.row {
             if mark.given {

@@ -55,7 +55,7 @@ impl Open {
 
     /// Takes a field of [`Context::write_object`](crate::Context::write_object)
     /// from this place in the object instead of from the key of its name:
-    /// `.place("owner_login", "/owner/login")`.
+    /// `.place("owner_login", "/owner/login")`. Several fields may take one place.
     #[must_use]
     pub fn place(mut self, field: impl Into<String>, pointer: impl Into<String>) -> Self {
         self.reading.places.push((field.into(), pointer.into()));

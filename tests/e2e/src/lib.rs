@@ -9,10 +9,12 @@
     reason = "this crate is used by tests alone: a broken assumption must fail them at once"
 )]
 
+pub mod apis;
 pub mod build;
 pub mod components;
 pub mod lab;
 pub mod server;
+pub mod warehouse;
 
 pub use lab::{Lab, Outcome};
 pub use server::{Answer, Request, Server};

@@ -24,3 +24,4 @@ mod limits;
 mod output;
 mod state;
 mod storage;
+mod tiktok;
