@@ -1,0 +1,5 @@
+//! Servers that answer as the APIs of sources do.
+
+pub mod github;
+pub mod google_ads;
+pub mod open_exchange_rates;
