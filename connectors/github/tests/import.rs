@@ -1,7 +1,7 @@
 //! The connector against an answer that GitHub gave, and others in the shape of
 //! its API's.
 
-#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! The connector against answers in the shape of the API's.
 
-#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::time::Duration;
 

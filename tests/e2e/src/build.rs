@@ -31,13 +31,14 @@ pub fn test_guest() -> &'static Path {
 /// A connector of the folder `connectors`, by its package's name.
 #[must_use]
 pub fn connector(package: &str) -> PathBuf {
-    const PACKAGES: [&str; 6] = [
+    const PACKAGES: [&str; 7] = [
         "payments-directory",
         "open-holidays",
         "bank-of-canada",
         "open-exchange-rates",
         "github",
         "google-ads",
+        "facebook-marketing",
     ];
     static CONNECTORS: LazyLock<Vec<PathBuf>> = LazyLock::new(|| guests(&PACKAGES));
     let index = PACKAGES.iter().position(|known| *known == package);

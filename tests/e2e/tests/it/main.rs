@@ -18,6 +18,7 @@ mod connectors;
 mod contracts;
 mod crash;
 mod exit_codes;
+mod facebook;
 mod files;
 mod github;
 mod google_ads;
