@@ -85,7 +85,9 @@ pub(crate) fn judge(answer: &Answer<'_>) -> Verdict {
         ("UNRECOGNIZED_FIELD" | "PROHIBITED_FIELD_IN_SELECT_CLAUSE", _) => {
             Verdict::Fail(Error::config(told).parameter("Fields"))
         }
-        (_, 401 | 403) => Verdict::Fail(Error::auth(told)),
+        // The credentials are those of every account.
+        (_, 401) => Verdict::Fail(Error::auth(told).fatal()),
+        (_, 403) => Verdict::Fail(Error::auth(told)),
         (_, 429) => {
             let error = Error::rate_limited(told);
             Verdict::Retry(match wait {
