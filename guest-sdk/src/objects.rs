@@ -48,6 +48,8 @@ struct Level {
     /// Where in the object it lies, for messages.
     path: String,
     keys: HashMap<String, Target>,
+    /// Whether it was `null` in an object.
+    was_null: bool,
     /// The keys in the order of the first object, in their quotes.
     order: Vec<(Box<str>, Option<Target>)>,
 }
@@ -209,7 +211,7 @@ impl Objects {
         if let Some(level) = target.level {
             match inside.peek() {
                 Some(b'{') => self.object(level, slots, &mut inside)?,
-                Some(b'n') => {}
+                Some(b'n') => self.no_object(level),
                 _ => {
                     let path = self.levels.get(level).map_or("", |level| &level.path);
                     return Err(Error::invalid_data(format!(
@@ -224,6 +226,22 @@ impl Objects {
         }
         *scanner = end;
         Ok(())
+    }
+
+    /// A level that is `null`: the source has it, so that its columns are not
+    /// told as missing.
+    fn no_object(&mut self, level: usize) {
+        let Some(here) = self.levels.get_mut(level).filter(|here| !here.was_null) else { return };
+        here.was_null = true;
+        let targets: Vec<Target> = here.keys.values().copied().collect();
+        for target in targets {
+            if let Some(mark) = target.column.and_then(|column| self.marks.get_mut(column)) {
+                mark.seen = true;
+            }
+            if let Some(below) = target.level {
+                self.no_object(below);
+            }
+        }
     }
 
     /// The value of a place, for each column that takes it.
@@ -311,7 +329,7 @@ impl Objects {
 
 impl Level {
     fn new(path: String) -> Self {
-        Self { path, keys: HashMap::new(), order: Vec::new() }
+        Self { path, keys: HashMap::new(), was_null: false, order: Vec::new() }
     }
 }
 

@@ -1,10 +1,14 @@
 //! What an answer means: by its status, or in an API's own words.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use super::retry;
 use crate::error::{Error, ErrorKind, Result};
+use crate::host;
 use crate::json::{self, Pointer, Scanner};
+use crate::time::Timestamp;
 
 /// Characters of an error's body that its message quotes.
 const EXCERPT: usize = 300;
@@ -70,6 +74,27 @@ impl<'a> Answer<'a> {
     /// characters.
     pub fn message(&self) -> String {
         excerpt(self.body)
+    }
+
+    /// How long it is until then by the host's clock, for sources that tell the
+    /// moment from which on they answer again; nothing for a moment that is past.
+    ///
+    /// ```
+    /// use ow_connector::http::{Answer, Verdict};
+    /// use ow_connector::prelude::*;
+    ///
+    /// fn limited(answer: &Answer<'_>) -> Verdict {
+    ///     let error = Error::rate_limited(answer.message());
+    ///     let reset = answer.header("x-ratelimit-reset").and_then(|seconds| seconds.parse().ok());
+    ///     Verdict::Retry(match reset.map(Timestamp::from_seconds) {
+    ///         Some(reset) => error.retry_after(answer.until(reset)),
+    ///         None => error,
+    ///     })
+    /// }
+    /// ```
+    pub fn until(&self, then: Timestamp) -> Duration {
+        let micros = then.micros().saturating_sub(host::now().micros());
+        Duration::from_micros(u64::try_from(micros).unwrap_or(0))
     }
 
     /// What the client makes of an answer on its own: 2xx is accepted; 408, 425,

@@ -307,6 +307,20 @@ fn a_field_that_no_object_has_is_told() {
 }
 
 #[test]
+fn what_lies_in_a_null_is_not_told_as_missing() {
+    let fields = [("key", DataType::Text), ("name", DataType::Text), ("gone", DataType::Text)];
+    let options = Open::default()
+        .place("key", "/license/key")
+        .place("name", "/license/more/name")
+        .place("gone", "/x/y");
+    let (result, rows, logs) =
+        written(&fields, options, |ctx, table| ctx.write_object(table, r#"{"license": null, "x": {}}"#));
+    result.unwrap();
+    assert_eq!(rows, [json!({"key": null, "name": null, "gone": null})]);
+    assert_eq!(logs, ["stream `t`: no object of the source had `gone`: there are only NULLs"]);
+}
+
+#[test]
 fn columns_that_were_not_chosen_are_not_looked_at() {
     let options = Open::default().fields(["b"]);
     let (result, rows, logs) =

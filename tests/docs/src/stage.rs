@@ -13,9 +13,10 @@ use regex::Regex;
 use crate::root;
 
 /// The packages whose components the documents use.
-const PACKAGES: [&str; 4] = ["payments-directory", "open-holidays", "bank-of-canada", "first-connector"];
+const PACKAGES: [&str; 5] =
+    ["payments-directory", "open-holidays", "bank-of-canada", "first-connector", "rest-connector"];
 
-/// Where documents say that the help desk stands.
+/// Where documents say that the help desk and the shop stand.
 const DESK: &str = "localhost:8080";
 
 /// A connector's component, built when it is first asked for.
@@ -199,8 +200,11 @@ fn answer(stream: &TcpStream) {
     let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
     let target = lines.next().unwrap_or_default();
     let headers: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-    let known =
-        headers.iter().any(|header| header.eq_ignore_ascii_case("authorization: Bearer t0ken-of-the-desk"));
+    let has = |wanted: &str| headers.iter().any(|header| header.eq_ignore_ascii_case(wanted));
+    if target.contains("/orders") {
+        return tell(stream, &orders(&target, has("x-api-key: k3y-of-the-shop")));
+    }
+    let known = has("authorization: Bearer t0ken-of-the-desk");
     let (status, body) = match (known, target.contains("page=2")) {
         (false, _) => ("401 Unauthorized", r#"{"message": "unknown token"}"#),
         (true, false) => (
@@ -217,7 +221,22 @@ fn answer(stream: &TcpStream) {
             ], "next": null}"#,
         ),
     };
-    let mut stream = stream;
+    tell(stream, &(status, body.to_owned()));
+}
+
+/// The orders of a day in the shop: two, on two pages.
+fn orders(target: &str, known: bool) -> (&'static str, String) {
+    if !known {
+        return ("401 Unauthorized", r#"{"message": "unknown key"}"#.to_owned());
+    }
+    let day = target.split_once("day=").map_or("", |(_, rest)| &rest[..10]);
+    let (number, next) = if target.contains("cursor=") { ("2", "null") } else { ("1", "\"b\"") };
+    let id = day.replace('-', "") + number;
+    let order = format!(r#"{{"id": {id}, "day": "{day}", "total": "12.50", "coupon": null}}"#);
+    ("200 OK", format!(r#"{{"orders": [{order}], "next": {next}}}"#))
+}
+
+fn tell(mut stream: &TcpStream, (status, body): &(&str, String)) {
     let length = body.len();
     let head = format!(
         "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"

@@ -65,6 +65,25 @@ fn links_lead_somewhere() {
 }
 
 #[test]
+fn the_table_of_connectors_has_them_all() {
+    let table = Document::read("connectors/README.md").lines;
+    let folders = root().join("connectors").read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let crates = folders.filter(|folder| folder.join("Cargo.toml").exists());
+    let names = crates.map(|folder| folder.file_name().unwrap().to_string_lossy().into_owned());
+    let has_row = |name: &String| {
+        let row = |line: &String| {
+            line.starts_with(&format!("| `{name}` ")) || line.starts_with(&format!("| [`{name}`]"))
+        };
+        table.iter().any(row)
+    };
+    let missing: Vec<String> = names
+        .filter(|name| !has_row(name))
+        .map(|name| format!("connectors/README.md: `{name}` is missing"))
+        .collect();
+    report(&missing);
+}
+
+#[test]
 fn no_document_names_a_machine() {
     let mut problems = Vec::new();
     for document in documents() {

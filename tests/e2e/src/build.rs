@@ -31,7 +31,16 @@ pub fn test_guest() -> &'static Path {
 /// A connector of the folder `connectors`, by its package's name.
 #[must_use]
 pub fn connector(package: &str) -> PathBuf {
-    const PACKAGES: [&str; 4] = ["payments-directory", "open-holidays", "bank-of-canada", "tiktok-ads"];
+    const PACKAGES: [&str; 8] = [
+        "payments-directory",
+        "open-holidays",
+        "bank-of-canada",
+        "open-exchange-rates",
+        "github",
+        "google-ads",
+        "facebook-marketing",
+        "tiktok-ads",
+    ];
     static CONNECTORS: LazyLock<Vec<PathBuf>> = LazyLock::new(|| guests(&PACKAGES));
     let index = PACKAGES.iter().position(|known| *known == package);
     CONNECTORS[index.unwrap_or_else(|| panic!("no connector '{package}' is built for the tests"))].clone()

@@ -2,7 +2,7 @@
 
 use ow_connector::ErrorKind;
 use ow_connector::testing::{Request, Response, TestHost};
-use rest_connector::Shops;
+use shops_connector::Shops;
 use serde_json::{Value, json};
 
 fn envelope(data: Value) -> Response {
