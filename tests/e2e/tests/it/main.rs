@@ -22,5 +22,6 @@ mod files;
 mod http;
 mod limits;
 mod output;
+mod preview;
 mod state;
 mod storage;
