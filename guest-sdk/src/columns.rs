@@ -72,6 +72,56 @@ impl Row<'_> {
     }
 }
 
+/// A row on its way into the columns in any order.
+pub(crate) struct Slots<'a> {
+    columns: &'a mut [Column],
+    index: usize,
+    bytes: usize,
+}
+
+impl Slots<'_> {
+    /// Gives a column its value; at most once a row.
+    #[inline]
+    pub(crate) fn put(&mut self, column: usize, cell: Cell<'_>) -> Result<()> {
+        match self.columns.get_mut(column) {
+            Some(column) => column.push(cell, self.index, &mut self.bytes).map_err(|error| *error),
+            None => Ok(()),
+        }
+    }
+
+    /// What a column holds; nothing if it is not written.
+    #[inline]
+    pub(crate) fn data_type(&self, column: usize) -> Option<DataType> {
+        let column = self.columns.get(column)?;
+        (!matches!(column.values, Values::Skipped)).then_some(column.field.data_type)
+    }
+
+    pub(crate) fn name(&self, column: usize) -> &str {
+        self.columns.get(column).map_or("", |column| &column.field.name)
+    }
+
+    /// The row has no value of a column.
+    #[inline]
+    pub(crate) fn absent(&mut self, column: usize) -> Result<()> {
+        match self.columns.get_mut(column) {
+            Some(Column { field, values, .. }) if !field.nullable && !matches!(values, Values::Skipped) => {
+                Err(Error::invalid_data(format!("field `{}` is missing", field.name)))
+            }
+            _ => self.put(column, Cell::Null),
+        }
+    }
+
+    /// The error for a value that a column cannot hold.
+    #[cold]
+    pub(crate) fn refused(&self, column: usize, value: &str) -> Error {
+        let Some(Column { field, .. }) = self.columns.get(column) else {
+            return Error::internal("there is no such column");
+        };
+        let holds = field.data_type;
+        Error::invalid_data(format!("field `{}` ({holds}) cannot hold {value}", field.name))
+    }
+}
+
 impl Columns {
     /// Buffers for the columns that are `chosen`; the values of others are taken
     /// and forgotten.
@@ -111,6 +161,33 @@ impl Columns {
         self.rows += 1;
         self.bytes += bytes;
         Ok(bytes)
+    }
+
+    /// Appends a row whose values come in any order: the same.
+    #[inline]
+    pub(crate) fn push_slots(&mut self, fill: impl FnOnce(&mut Slots<'_>) -> Result<()>) -> Result<usize> {
+        let mut slots = Slots { columns: &mut self.columns, index: self.rows, bytes: self.width };
+        if let Err(error) = fill(&mut slots) {
+            self.truncate();
+            return Err(error);
+        }
+        let bytes = slots.bytes;
+        self.rows += 1;
+        self.bytes += bytes;
+        Ok(bytes)
+    }
+
+    /// The fields, written or not.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &Field> {
+        self.columns.iter().map(|column| &column.field)
+    }
+
+    /// A column's field, if it is written.
+    pub(crate) fn written(&self, column: usize) -> Option<&Field> {
+        self.columns
+            .get(column)
+            .filter(|column| !matches!(column.values, Values::Skipped))
+            .map(|column| &column.field)
     }
 
     /// Takes back the last row, of so many bytes.

@@ -13,14 +13,22 @@ use crate::error::Error;
 pub(crate) fn read<C: DeserializeOwned>(parameters: Map<String, Value>) -> Result<C, Error> {
     let parameters = parameters.into_iter().map(|(name, value)| (name, unwrap(value)));
     let parameters: Map<String, Value> = parameters.filter(|(_, value)| !value.is_null()).collect();
+    let names: Vec<String> = parameters.keys().cloned().collect();
     let access = Parameters { rest: parameters.into_iter(), current: None };
     C::deserialize(MapAccessDeserializer::new(access)).map_err(|error| {
+        let parameter = error.parameter.or_else(|| named(&error.message, &names));
         let wrong = Error::config(error.message);
-        match error.parameter {
+        match parameter {
             Some(name) => wrong.parameter(name),
             None => wrong,
         }
     })
+}
+
+/// The parameter with which a message begins: what flattened settings say.
+fn named(message: &str, names: &[String]) -> Option<String> {
+    let (name, _) = message.strip_prefix('`')?.split_once("`: ")?;
+    names.iter().find(|known| *known == name).cloned()
 }
 
 /// Takes a value out of `{"value": X}`. A choice, `{"value": "name", "items":
@@ -88,7 +96,12 @@ impl From<serde_json::Error> for Wrong {
 
 impl serde::de::Error for Wrong {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self { message: message.to_string(), parameter: None }
+        let message = message.to_string();
+        // How serde says it where settings are flattened.
+        if let Some(name) = message.strip_prefix("unknown field `").and_then(|rest| rest.strip_suffix('`')) {
+            return Self::unknown_field(name, &[]);
+        }
+        Self { message, parameter: None }
     }
 
     fn missing_field(name: &'static str) -> Self {

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::context::Context;
 use crate::error::Result;
+use crate::http::Client;
 use crate::stream::Stream;
 use crate::{host, logging};
 
@@ -40,6 +41,33 @@ pub trait Connector {
     /// [`Connector::streams`] refuses is refused before.
     fn check(_ctx: &mut Context<Self::Config>) -> Result<()> {
         Ok(())
+    }
+
+    /// The client that [`Context::http`] answers, made once a run: the place for
+    /// headers of every request, a rate limit, and an API's own words for errors.
+    ///
+    /// ```
+    /// # use ow_connector::prelude::*;
+    /// # #[derive(Deserialize, JsonSchema)]
+    /// # struct Settings { token: Secret }
+    /// # struct Shop;
+    /// # impl Connector for Shop {
+    /// #     type Config = Settings;
+    /// #     const NAME: &'static str = "shop";
+    /// #     const VERSION: &'static str = "1.0.0";
+    /// #     const TITLE: &'static str = "";
+    /// #     const DESCRIPTION: &'static str = "";
+    /// #     fn streams(_: &Settings) -> Result<Vec<Stream>> { Ok(Vec::new()) }
+    /// #     fn run(_: &mut Context<Settings>) -> Result<()> { Ok(()) }
+    /// fn http(config: &Settings, client: http::Client) -> http::Client {
+    ///     client
+    ///         .header("x-shop-token", config.token.expose())
+    ///         .rate_limit(http::RateLimit::per_second(4))
+    /// }
+    /// # }
+    /// ```
+    fn http(_config: &Self::Config, client: Client) -> Client {
+        client
     }
 
     /// Fetches rows and writes them; returns when there are no more.
@@ -99,10 +127,13 @@ pub(crate) fn discover<C: Connector>() -> Result<Vec<Stream>> {
 pub(crate) fn run<C: Connector>() -> Result<()> {
     let mut ctx = start::<C>()?;
     C::run(&mut ctx)?;
-    ctx.flush()
+    ctx.finish()
 }
 
 fn start<C: Connector>() -> Result<Context<C::Config>> {
     logging::install();
-    Context::from_variables(host::variable, &format!("{}/{} (ow-connector)", C::NAME, C::VERSION))
+    let user_agent = format!("{}/{} (ow-connector)", C::NAME, C::VERSION);
+    let mut ctx = Context::from_variables(host::variable, &user_agent)?;
+    ctx.configure_http(C::http);
+    Ok(ctx)
 }

@@ -8,11 +8,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::{Context as _, Error, Result};
-use crate::http::Client;
+use crate::http::{Client, Page};
+use crate::json::Scanner;
 use crate::record::Cell;
 use crate::run::Run;
 use crate::stream::Stream;
-use crate::time::Timestamp;
+use crate::time::{Date, Timestamp};
+use crate::window::{DateWindow, Imported, Window};
 use crate::writer::{Open, Table, Tables};
 use crate::{Record, host};
 
@@ -68,9 +70,13 @@ impl<C> Context<C> {
         Rc::clone(&self.run)
     }
 
-    /// The HTTP client.
+    /// The HTTP client, as [`Connector::http`](crate::Connector::http) made it.
     pub fn http(&self) -> Client {
         self.http.clone()
+    }
+
+    pub(crate) fn configure_http(&mut self, configure: impl FnOnce(&C, Client) -> Client) {
+        self.http = configure(&self.config, self.http.clone());
     }
 
     /// The time by the host's clock.
@@ -134,6 +140,105 @@ impl<C> Context<C> {
         self.tables.copy_json(table, reader)
     }
 
+    /// Writes a JSON object as a row, without building anything of it: the values
+    /// of its keys go to the columns of the same names, or from where
+    /// [`Open::place`] says. Keys without a column are skipped; a nullable column
+    /// without a key is NULL; a column that may not be null needs its key.
+    ///
+    /// What is converted, exactly or not at all:
+    ///
+    /// | column | takes |
+    /// |---|---|
+    /// | `boolean` | `true`, `false`, 0, 1, and those as text |
+    /// | `int64` | integers, also as `5.0`, `1e3` or text |
+    /// | `float64` | numbers, also as text: the nearest `float64`, but integers only where they are exact |
+    /// | `decimal` | numbers that fit, also as text or with an exponent |
+    /// | `text` | text; numbers, booleans, arrays and objects as they stand there |
+    /// | `bytes` | base64 text |
+    /// | `date` | `2024-03-15`, and moments at midnight in UTC |
+    /// | `timestamp` | RFC 3339; UTC where there is no zone; `2024-03-15` is its midnight; numbers only with [`Open::epoch`]. Digits beyond the microsecond are cut off |
+    /// | `json` | anything, as it stands there |
+    ///
+    /// `null` is NULL. Anything else is an error that names the field and the
+    /// value, and the row is not written; so is a key of a column that stands
+    /// twice. A column whose key no object had is told in the log.
+    ///
+    /// ```
+    /// # use ow_connector::prelude::*;
+    /// # fn run(ctx: &mut Context<()>) -> Result<()> {
+    /// let stream = Stream::new("repositories")
+    ///     .field(Field::of::<i64>("id"))
+    ///     .field(Field::of::<Option<String>>("owner_login"))
+    ///     .primary_key(["id"]);
+    /// let table = ctx.open_stream(stream, Open::default().place("owner_login", "/owner/login"))?;
+    /// ctx.write_object(table, r#"{"id": "7", "owner": {"login": "someone"}, "more": [1, 2]}"#)?;
+    /// # Ok(()) }
+    /// ```
+    pub fn write_object(&mut self, table: Table, object: &str) -> Result<()> {
+        self.write_object_with(table, object, &[])
+    }
+
+    /// The same, with the values of some fields given: they count, whatever the
+    /// object says.
+    ///
+    /// ```
+    /// # use ow_connector::prelude::*;
+    /// # fn run(ctx: &mut Context<()>, table: Table, object: &str) -> Result<()> {
+    /// ctx.write_object_with(table, object, &[("account", Cell::Int(123))])?;
+    /// # Ok(()) }
+    /// ```
+    pub fn write_object_with(
+        &mut self,
+        table: Table,
+        object: &str,
+        given: &[(&str, Cell<'_>)],
+    ) -> Result<()> {
+        self.tables.write_object(table, &mut Scanner::new(object), given, true)
+    }
+
+    /// Writes all objects of the list at a place in a page, as
+    /// [`Context::write_object_with`] does, and answers how many they were: the
+    /// fastest way from a source to a table.
+    ///
+    /// ```no_run
+    /// # use ow_connector::prelude::*;
+    /// # fn run(ctx: &mut Context<()>, table: Table) -> Result<()> {
+    /// for page in ctx.http().get("https://api.example.com/items").pages(http::LinkHeader::new()) {
+    ///     ctx.write_page(table, &page?, "/items", &[])?;
+    ///     ctx.commit()?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn write_page(
+        &mut self,
+        table: Table,
+        page: &Page,
+        pointer: &str,
+        given: &[(&str, Cell<'_>)],
+    ) -> Result<u64> {
+        let tables = &mut self.tables;
+        page.each(pointer, |scanner| tables.write_object(table, scanner, given, false))
+    }
+
+    /// The days that this run imports, by its type, the configuration, and the
+    /// last day that the state under `key` holds: see [`Run::date_range`]. A key
+    /// is a stream's name, or `stream/account` where accounts go on by themselves.
+    pub fn window<const LOOKBACK: u32>(&self, key: &str, dates: &DateWindow<LOOKBACK>) -> Result<Window> {
+        let last = self.state::<Imported>(key)?.map(|imported| imported.date);
+        let range = self.run.date_range(dates.wanted(), last, dates.reimport_lookback_window)?;
+        Ok(Window { key: key.to_owned(), range, last: last.map(|last| last.min(self.run.today())) })
+    }
+
+    /// Keeps that all days of a window up to this one are imported, and commits:
+    /// the next run goes on from there. Tells the progress, too.
+    pub fn imported(&mut self, window: &Window, through: Date) -> Result<()> {
+        self.set_state(&window.key, &window.reached(through))?;
+        self.commit()?;
+        let (done, total, unit) = window.progress(through);
+        self.progress(done, total, &unit);
+        Ok(())
+    }
+
     /// The value under a key of the state; `None` when there is none. By
     /// convention a key is a stream's name.
     pub fn state<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
@@ -157,6 +262,13 @@ impl<C> Context<C> {
     /// Hands over what waits in the buffers.
     pub(crate) fn flush(&mut self) -> Result<()> {
         self.tables.flush()
+    }
+
+    /// Hands over what waits, and says what was missing in the rows.
+    pub(crate) fn finish(&mut self) -> Result<()> {
+        self.flush()?;
+        self.tables.tell_absent();
+        Ok(())
     }
 
     /// Says how far the run is.

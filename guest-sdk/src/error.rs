@@ -47,12 +47,13 @@ pub struct Error {
     message: String,
     parameter: Option<String>,
     retry_after: Option<Duration>,
+    fatal: bool,
 }
 
 impl Error {
     /// A failure of a kind.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), parameter: None, retry_after: None }
+        Self { kind, message: message.into(), parameter: None, retry_after: None, fatal: false }
     }
 
     /// The configuration is wrong; name the parameter with [`Error::parameter`].
@@ -115,6 +116,14 @@ impl Error {
         self
     }
 
+    /// Says that nothing else in this run can succeed either, so that
+    /// [`Failures`](crate::Failures) pass it on. What the storage says is so already.
+    #[must_use]
+    pub fn fatal(mut self) -> Self {
+        self.fatal = true;
+        self
+    }
+
     /// Says what was being done: `context: message`.
     #[must_use]
     pub fn context(mut self, context: impl fmt::Display) -> Self {
@@ -125,6 +134,13 @@ impl Error {
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Whether it ends the whole run: a cancelled run, a denied operation, a
+    /// limit, and what [`Error::fatal`] says so of.
+    pub fn is_fatal(&self) -> bool {
+        let ending = matches!(self.kind, ErrorKind::Cancelled | ErrorKind::Denied | ErrorKind::LimitExceeded);
+        self.fatal || ending
     }
 
     /// The sentence for the operator.

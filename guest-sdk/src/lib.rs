@@ -76,10 +76,14 @@ mod columns;
 mod config;
 mod connector;
 mod context;
+mod convert;
 mod error;
+mod failures;
 mod host;
 pub mod http;
+mod json;
 mod logging;
+mod objects;
 mod record;
 mod run;
 mod secret;
@@ -88,6 +92,7 @@ mod stream;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 pub mod time;
+mod window;
 mod writer;
 
 pub use ow_connector_derive::Record;
@@ -95,12 +100,15 @@ pub use ow_connector_derive::Record;
 pub use columns::Row;
 pub use connector::{Connector, Spec};
 pub use context::Context;
+pub use convert::Epoch;
 pub use error::{Context as ErrorContext, Error, ErrorKind, Result};
+pub use failures::Failures;
 pub use record::{Bytes, Cell, Decimal, Json, Record, Value};
 pub use run::{Run, RunType, Wanted};
 pub use secret::{Ignored, Secret};
 pub use select::{Selection, select_fields};
 pub use stream::{DataType, Field, Stream, WriteMode};
+pub use window::{DateWindow, Unused, Window};
 pub use writer::{Open, Table};
 
 /// Everything that a connector mostly needs.
@@ -108,8 +116,9 @@ pub mod prelude {
     pub use crate::error::Context as _;
     pub use crate::time::{Date, DateRange, Timestamp};
     pub use crate::{
-        Bytes, Cell, Connector, Context, DataType, Decimal, Error, ErrorKind, Field, Ignored, Json, Open,
-        Record, Result, Run, RunType, Secret, Stream, Table, Wanted, WriteMode, http, select_fields,
+        Bytes, Cell, Connector, Context, DataType, DateWindow, Decimal, Epoch, Error, ErrorKind, Failures,
+        Field, Ignored, Json, Open, Record, Result, Run, RunType, Secret, Stream, Table, Unused, Wanted,
+        WriteMode, http, select_fields,
     };
     pub use log::{debug, error, info, trace, warn};
     pub use schemars::{self, JsonSchema};

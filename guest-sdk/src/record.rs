@@ -216,19 +216,19 @@ impl<const P: u8, const S: u8> Decimal<P, S> {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
 
-    /// Whether the text is a plain decimal number that fits: no exponent, no
-    /// more digits than the type has. Zeros that say nothing don't count.
-    fn fits(text: &str) -> bool {
-        let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        !(whole.is_empty() && fraction.is_empty())
-            && all_digits(whole)
-            && all_digits(fraction)
-            && whole.trim_start_matches('0').len() <= usize::from(P.saturating_sub(S))
-            && fraction.trim_end_matches('0').len() <= usize::from(S)
-    }
+/// Whether a text is a plain decimal number that fits: no exponent, no more
+/// digits than the type has. Zeros that say nothing don't count.
+pub(crate) fn fits_decimal(text: &str, precision: u8, scale: u8) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    !(whole.is_empty() && fraction.is_empty())
+        && all_digits(whole)
+        && all_digits(fraction)
+        && whole.trim_start_matches('0').len() <= usize::from(precision.saturating_sub(scale))
+        && fraction.trim_end_matches('0').len() <= usize::from(scale)
 }
 
 impl<const P: u8, const S: u8> std::str::FromStr for Decimal<P, S> {
@@ -236,7 +236,7 @@ impl<const P: u8, const S: u8> std::str::FromStr for Decimal<P, S> {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
-        if Self::fits(text) {
+        if fits_decimal(text, P, S) {
             Ok(Self(text.to_owned()))
         } else {
             Err(crate::Error::invalid_data(format!("`{text}` is not a decimal({P}, {S})")))

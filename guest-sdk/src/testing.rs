@@ -435,12 +435,13 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
+    pub(crate) broken: bool,
 }
 
 impl Response {
     /// An empty answer with a status.
     pub fn status(status: u16) -> Self {
-        Self(Ok(Answer { status, headers: Vec::new(), body: Vec::new() }))
+        Self(Ok(Answer { status, headers: Vec::new(), body: Vec::new(), broken: false }))
     }
 
     /// 200 with JSON.
@@ -478,6 +479,15 @@ impl Response {
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         if let Ok(answer) = &mut self.0 {
             answer.body = body.into();
+        }
+        self
+    }
+
+    /// Lets the connection break where the body would end.
+    #[must_use]
+    pub fn breaks_off(mut self) -> Self {
+        if let Ok(answer) = &mut self.0 {
+            answer.broken = true;
         }
         self
     }

@@ -131,6 +131,15 @@ impl Timestamp {
     /// The last moment there is.
     pub const MAX: Self = Self((Date::MAX.0 as i64 + 1) * MICROS_PER_DAY - 1);
 
+    /// A moment as APIs write it: RFC 3339, a zone without its colon or without
+    /// minutes, and UTC where there is no zone, no second or no time at all.
+    pub(crate) fn lenient(text: &str) -> Option<Self> {
+        match text.len() {
+            10 => parse_date(text.as_bytes()).map(Date::midnight),
+            _ => parse_moment(text.as_bytes(), true),
+        }
+    }
+
     /// So many microseconds after 1970-01-01T00:00:00Z; kept within
     /// [`Timestamp::MIN`] and [`Timestamp::MAX`].
     pub fn from_micros(micros: i64) -> Self {
@@ -349,15 +358,22 @@ fn parse_date(mut text: &[u8]) -> Option<Date> {
 
 /// RFC 3339, with `T`, `t` or a space between day and time. A leap second counts
 /// as the second before it; digits beyond the microsecond are cut off.
-fn parse_timestamp(mut text: &[u8]) -> Option<Timestamp> {
+fn parse_timestamp(text: &[u8]) -> Option<Timestamp> {
+    parse_moment(text, false)
+}
+
+fn parse_moment(mut text: &[u8], lenient: bool) -> Option<Timestamp> {
     let text = &mut text;
     let date = take_date(text)?;
     byte(text, b"Tt ")?;
     let hour = number(text, 2).filter(|hour| *hour < 24)?;
     byte(text, b":")?;
     let minute = number(text, 2).filter(|minute| *minute < 60)?;
-    byte(text, b":")?;
-    let second = number(text, 2).filter(|second| *second <= 60)?.min(59);
+    let second = match byte(text, b":") {
+        Some(_) => number(text, 2).filter(|second| *second <= 60)?.min(59),
+        None if lenient => 0,
+        None => return None,
+    };
     let mut micros = 0;
     if byte(text, b".").is_some() {
         let mut unit = 100_000;
@@ -367,12 +383,18 @@ fn parse_timestamp(mut text: &[u8]) -> Option<Timestamp> {
             unit /= 10;
         }
     }
-    let offset = match byte(text, b"Zz+-")? {
-        b'Z' | b'z' => 0,
-        sign => {
+    let offset = match byte(text, b"Zz+-") {
+        None if lenient => 0,
+        None => return None,
+        Some(b'Z' | b'z') => 0,
+        Some(sign) => {
             let hours = number(text, 2).filter(|hours| *hours < 24)?;
-            byte(text, b":")?;
-            let minutes = number(text, 2).filter(|minutes| *minutes < 60)?;
+            let colon = byte(text, b":").is_some();
+            let minutes = match (lenient, colon) {
+                (true, false) if text.is_empty() => 0,
+                (false, false) => return None,
+                _ => number(text, 2).filter(|minutes| *minutes < 60)?,
+            };
             let seconds = i64::from(hours * 3600 + minutes * 60);
             if sign == b'-' { -seconds } else { seconds }
         }

@@ -4,8 +4,12 @@
 use std::io::Read;
 
 use crate::columns::{Columns, Row};
+use crate::convert::Epoch;
 use crate::error::{Error, Result};
 use crate::host;
+use crate::json::Scanner;
+use crate::objects::{Objects, Reading};
+use crate::record::Cell;
 use crate::stream::{Stream, WriteMode};
 
 /// Rows in a batch, at most.
@@ -31,6 +35,7 @@ pub struct Table(usize);
 pub struct Open {
     mode: Option<WriteMode>,
     fields: Option<Vec<String>>,
+    reading: Reading,
 }
 
 impl Open {
@@ -47,6 +52,32 @@ impl Open {
         self.fields = Some(fields.into_iter().map(Into::into).collect());
         self
     }
+
+    /// Takes a field of [`Context::write_object`](crate::Context::write_object)
+    /// from this place in the object instead of from the key of its name:
+    /// `.place("owner_login", "/owner/login")`.
+    #[must_use]
+    pub fn place(mut self, field: impl Into<String>, pointer: impl Into<String>) -> Self {
+        self.reading.places.push((field.into(), pointer.into()));
+        self
+    }
+
+    /// Lets these texts stand for no value, for sources that write `""` or `"-"`
+    /// where a number is missing. They become NULL in columns that could not
+    /// hold them otherwise; in a `text` or `json` column they stay texts.
+    #[must_use]
+    pub fn null_texts<S: Into<String>>(mut self, texts: impl IntoIterator<Item = S>) -> Self {
+        self.reading.null_texts = texts.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Says what numbers in `timestamp` columns count. Without it they are
+    /// refused: 1700000000 may be a day in 2023 or a minute in 1970.
+    #[must_use]
+    pub fn epoch(mut self, epoch: Epoch) -> Self {
+        self.reading.epoch = Some(epoch);
+        self
+    }
 }
 
 /// All open tables of a run.
@@ -61,6 +92,9 @@ struct Buffer {
     name: String,
     writer: host::Writer,
     columns: Columns,
+    /// How objects are read, and by what once there was one.
+    reading: Reading,
+    objects: Option<Box<Objects>>,
     lines: Vec<u8>,
 }
 
@@ -86,11 +120,20 @@ impl Tables {
         let table = self.find(&stream.name);
         if let Some(buffer) = table.and_then(|Table(index)| self.buffers.get_mut(index)) {
             buffer.flush()?;
+            buffer.tell_absent();
         }
         let writer = host::open(&stream, mode)?;
         let columns = Columns::new(&all, |field| stream.fields.contains(field));
-        let batch_rows = self.batch_rows;
-        let buffer = Buffer { batch_rows, name: stream.name, writer, columns, lines: Vec::new() };
+        let (batch_rows, reading) = (self.batch_rows, options.reading);
+        let buffer = Buffer {
+            batch_rows,
+            name: stream.name,
+            writer,
+            columns,
+            reading,
+            objects: None,
+            lines: Vec::new(),
+        };
         match table {
             Some(Table(index)) => {
                 if let Some(old) = self.buffers.get_mut(index) {
@@ -123,8 +166,23 @@ impl Tables {
         self.get(table)?.copy_json(reader)
     }
 
+    pub(crate) fn write_object(
+        &mut self,
+        table: Table,
+        scanner: &mut Scanner<'_>,
+        given: &[(&str, Cell<'_>)],
+        alone: bool,
+    ) -> Result<()> {
+        self.get(table)?.write_object(scanner, given, alone)
+    }
+
     pub(crate) fn flush(&mut self) -> Result<()> {
         self.buffers.iter_mut().try_for_each(Buffer::flush)
+    }
+
+    /// Says which columns stayed empty because no object had them.
+    pub(crate) fn tell_absent(&self) {
+        self.buffers.iter().for_each(Buffer::tell_absent);
     }
 }
 
@@ -149,19 +207,67 @@ fn choose(mut stream: Stream, fields: Option<Vec<String>>) -> Result<Stream> {
 impl Buffer {
     #[inline]
     fn write(&mut self, encode: impl Fn(&mut Row<'_>)) -> Result<()> {
+        self.push(|columns| columns.push(&encode))
+    }
+
+    /// Takes the object that begins here; behind one that is `alone` nothing else
+    /// may stand.
+    fn write_object(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        given: &[(&str, Cell<'_>)],
+        alone: bool,
+    ) -> Result<()> {
+        let mut objects = match self.objects.take() {
+            Some(objects) => objects,
+            None => Box::new(
+                Objects::new(self.columns.fields(), &self.reading).map_err(|error| self.in_stream(error))?,
+            ),
+        };
+        let start = *scanner;
+        let written = self.push(|columns| {
+            *scanner = start;
+            columns.push_slots(|slots| {
+                objects.read(slots, scanner, given)?;
+                if alone { Ok(scanner.end()?) } else { Ok(()) }
+            })
+        });
+        self.objects = Some(objects);
+        written
+    }
+
+    /// Appends a row, which may have to be appended again to start a new batch.
+    #[inline]
+    fn push(&mut self, mut append: impl FnMut(&mut Columns) -> Result<usize>) -> Result<()> {
         if !self.lines.is_empty() {
             self.flush()?;
         }
-        let mut bytes = self.columns.push(&encode).map_err(|error| self.in_stream(error))?;
+        let mut bytes = append(&mut self.columns).map_err(|error| self.in_stream(error))?;
         if bytes >= LARGE_ROW && self.columns.rows() > 1 {
             self.columns.pop(bytes);
             self.flush()?;
-            bytes = self.columns.push(&encode).map_err(|error| self.in_stream(error))?;
+            bytes = append(&mut self.columns).map_err(|error| self.in_stream(error))?;
         }
         let full = self.columns.rows() >= self.batch_rows
             || self.columns.bytes() >= BATCH_BYTES
             || bytes >= LARGE_ROW;
         if full { self.flush() } else { Ok(()) }
+    }
+
+    /// A field that the source dropped must not become NULL in silence.
+    fn tell_absent(&self) {
+        let absent = self.objects.iter().flat_map(|objects| objects.never_seen());
+        let names: Vec<&str> = absent
+            .filter_map(|column| self.columns.written(column))
+            .map(|field| field.name.as_str())
+            .collect();
+        if !names.is_empty() {
+            log::warn!(
+                "stream `{}`: no object of the source had {}: there are only NULLs",
+                self.name,
+                names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+            );
+        }
     }
 
     /// Takes whole lines; the last one needs no line end.

@@ -13,6 +13,9 @@ const STREAM: &str = "bank_of_canada_exchange_rates";
 /// What `Fields` calls the stream.
 const NODE: &str = "observations/group";
 
+/// Where an answer has its days.
+const LIST: &str = "/observations";
+
 /// What stands before the currencies in the name of a series, `FXUSDCAD`.
 const PREFIX: &str = "FX";
 
@@ -23,35 +26,16 @@ pub struct Settings {
     /// The columns to import, such as `observations/group rate`; all of them by default.
     #[serde(default)]
     fields: String,
-    /// The first day of a backfill or a full refresh, and of the first import.
-    #[serde(default)]
-    #[schemars(extend("x-backfill" = true))]
-    start_date: Option<Date>,
-    /// The last day of a backfill or a full refresh; today by default.
-    #[serde(default)]
-    #[schemars(extend("x-backfill" = true))]
-    end_date: Option<Date>,
-    /// How many days before the last imported one are imported again.
-    #[serde(default = "Settings::lookback")]
-    reimport_lookback_window: u32,
+    #[serde(flatten)]
+    dates: DateWindow,
     /// Where the API stands.
     #[serde(default = "Settings::base_url")]
     base_url: String,
-    #[serde(default)]
-    _clean_up_to_keep_window: Ignored,
-    #[serde(default)]
-    _create_empty_tables: Ignored,
-    #[serde(default)]
-    _max_fetch_retries: Ignored,
-    #[serde(default)]
-    _initial_retry_delay: Ignored,
+    #[serde(flatten)]
+    _unused: Unused,
 }
 
 impl Settings {
-    fn lookback() -> u32 {
-        2
-    }
-
     fn base_url() -> String {
         "https://www.bankofcanada.ca".to_owned()
     }
@@ -76,12 +60,6 @@ struct Rate<'a> {
     rate: &'a Decimal<24, 10>,
 }
 
-/// The API's answer.
-#[derive(Deserialize)]
-struct Answer {
-    observations: Vec<Observation>,
-}
-
 /// The series of one day: `{"d": "2024-03-15", "FXUSDCAD": {"v": "1.3534"}}`.
 #[derive(Deserialize)]
 struct Observation {
@@ -100,12 +78,6 @@ struct Value {
 fn published<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Decimal<24, 10>>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?.filter(|text| !text.is_empty());
     text.map(|text| text.parse().map_err(serde::de::Error::custom)).transpose()
-}
-
-/// The last day that was imported.
-#[derive(Deserialize, Serialize)]
-struct Imported {
-    date: Date,
 }
 
 /// The connector.
@@ -128,44 +100,39 @@ impl Connector for BankOfCanada {
 
     fn check(ctx: &mut Context<Settings>) -> Result<()> {
         let today = ctx.run().today();
-        fetch(ctx, DateRange { start: today, end: today }).map(drop)
+        fetch(ctx, DateRange { start: today, end: today })?
+            .records::<Observation>(LIST)?
+            .try_for_each(|day| day.map(drop))
     }
 
     fn run(ctx: &mut Context<Settings>) -> Result<()> {
         let config = ctx.config();
         ctx.open::<Rate<'_>>(Open::default().fields(config.columns()?))?;
-        let last = ctx.state::<Imported>(STREAM)?.map(|imported| imported.date);
-        let wanted = Wanted::new(config.start_date, config.end_date);
-        let range = ctx.run().date_range(wanted, last, config.reimport_lookback_window)?;
-        info!("importing exchange rates from {range}");
+        let window = ctx.window(STREAM, &config.dates)?;
+        info!("importing exchange rates from {window}");
 
-        let observations = fetch(ctx, range)?;
-        for day in &observations {
+        let page = fetch(ctx, window.range())?;
+        for day in page.records::<Observation>(LIST)? {
+            let day = day?;
             for (series, value) in &day.series {
                 if let (Some(label), Some(rate)) = (series.strip_prefix(PREFIX), &value.v) {
                     ctx.write(&Rate { date: day.d, label, rate })?;
                 }
             }
         }
-        ctx.set_state(STREAM, &Imported { date: range.end })?;
-        ctx.commit()?;
-        ctx.progress(observations.len() as u64, observations.len() as u64, "days");
-        Ok(())
+        ctx.imported(&window, window.range().end)
     }
 }
 
 /// The rates of some days, both ends included.
-fn fetch(ctx: &Context<Settings>, days: DateRange) -> Result<Vec<Observation>> {
+fn fetch(ctx: &Context<Settings>, days: DateRange) -> Result<http::Page> {
     let base = ctx.config();
-    let answer: Answer = ctx
-        .http()
+    ctx.http()
         .get(format!("{}/valet/observations/group/FX_RATES_DAILY/json", base.base_url.trim_end_matches('/')))
         .query("start_date", days.start)
         .query("end_date", days.end)
         .header("accept", "application/json")
-        .send()?
-        .json()?;
-    Ok(answer.observations)
+        .fetch()
 }
 
 ow_connector::export!(BankOfCanada);

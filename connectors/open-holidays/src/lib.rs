@@ -28,28 +28,13 @@ pub struct Settings {
     /// The columns to import, such as `publicHolidays id, publicHolidays date`; all of them by default.
     #[serde(default)]
     fields: String,
-    /// The first day of a backfill or a full refresh, and of the first import.
-    #[serde(default)]
-    #[schemars(extend("x-backfill" = true))]
-    start_date: Option<Date>,
-    /// The last day of a backfill or a full refresh; today by default.
-    #[serde(default)]
-    #[schemars(extend("x-backfill" = true))]
-    end_date: Option<Date>,
-    /// How many days before the last imported one are imported again.
-    #[serde(default = "Settings::lookback")]
-    reimport_lookback_window: u32,
+    #[serde(flatten)]
+    dates: DateWindow,
     /// Where the API stands.
     #[serde(default = "Settings::base_url")]
     base_url: String,
-    #[serde(default)]
-    _clean_up_to_keep_window: Ignored,
-    #[serde(default)]
-    _create_empty_tables: Ignored,
-    #[serde(default)]
-    _max_fetch_retries: Ignored,
-    #[serde(default)]
-    _initial_retry_delay: Ignored,
+    #[serde(flatten)]
+    _unused: Unused,
 }
 
 impl Settings {
@@ -59,10 +44,6 @@ impl Settings {
 
     fn language() -> String {
         "EN".to_owned()
-    }
-
-    fn lookback() -> u32 {
-        2
     }
 
     fn base_url() -> String {
@@ -141,12 +122,6 @@ impl Source {
     }
 }
 
-/// The last day that was imported.
-#[derive(Deserialize, Serialize)]
-struct Imported {
-    date: Date,
-}
-
 /// The connector.
 #[derive(Debug)]
 pub struct OpenHolidays;
@@ -167,35 +142,30 @@ impl Connector for OpenHolidays {
 
     fn check(ctx: &mut Context<Settings>) -> Result<()> {
         let today = ctx.run().today();
-        fetch(ctx, DateRange { start: today, end: today }).map(drop)
+        fetch(ctx, DateRange { start: today, end: today })?
+            .records::<Source>("")?
+            .try_for_each(|holiday| holiday.map(drop))
     }
 
     fn run(ctx: &mut Context<Settings>) -> Result<()> {
         let config = ctx.config();
         ctx.open::<Holiday<'_>>(Open::default().fields(config.columns()?))?;
-        let last = ctx.state::<Imported>(STREAM)?.map(|imported| imported.date);
-        let wanted = Wanted::new(config.start_date, config.end_date);
-        let range = ctx.run().date_range(wanted, last, config.reimport_lookback_window)?;
-        info!("importing holidays of {} from {range}", config.country);
+        let window = ctx.window(STREAM, &config.dates)?;
+        info!("importing holidays of {} from {window}", config.country);
 
-        for chunk in range.chunks(DAYS_A_REQUEST) {
-            for holiday in fetch(ctx, chunk)? {
-                ctx.write(&holiday.row(&config.language))?;
+        for chunk in window.range().chunks(DAYS_A_REQUEST) {
+            let page = fetch(ctx, chunk)?;
+            for holiday in page.records::<Source>("")? {
+                ctx.write(&holiday?.row(&config.language))?;
             }
-            ctx.set_state(STREAM, &Imported { date: chunk.end })?;
-            ctx.commit()?;
-            ctx.progress(
-                (chunk.end - range.start + 1).unsigned_abs().into(),
-                range.len().unsigned_abs() as u64,
-                "days",
-            );
+            ctx.imported(&window, chunk.end)?;
         }
         Ok(())
     }
 }
 
 /// The holidays of some days, both ends included.
-fn fetch(ctx: &Context<Settings>, days: DateRange) -> Result<Vec<Source>> {
+fn fetch(ctx: &Context<Settings>, days: DateRange) -> Result<http::Page> {
     let config = ctx.config();
     ctx.http()
         .get(format!("{}/PublicHolidays", config.base_url.trim_end_matches('/')))
@@ -204,8 +174,7 @@ fn fetch(ctx: &Context<Settings>, days: DateRange) -> Result<Vec<Source>> {
         .query("validFrom", days.start)
         .query("validTo", days.end)
         .header("accept", "application/json")
-        .send()?
-        .json()
+        .fetch()
 }
 
 ow_connector::export!(OpenHolidays);

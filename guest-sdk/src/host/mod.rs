@@ -16,7 +16,8 @@ use std::io::Read;
 use std::time::Duration;
 
 pub(crate) use imp::{
-    Writer, cancelled, commit, log, now, open, progress, scratch, send, set_state, sleep, state, variable,
+    Pending, Writer, cancelled, commit, elapsed, log, now, open, progress, scratch, set_state, sleep, start,
+    state, variable,
 };
 
 /// One column of a batch, borrowed from the encoder.

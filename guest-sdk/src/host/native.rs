@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::io::Cursor;
+use std::io::{Cursor, Read};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
@@ -81,6 +81,11 @@ pub(crate) fn now() -> Timestamp {
         }
         None => std::time::SystemTime::now().into(),
     })
+}
+
+/// The time since some moment: it passes only while the connector sleeps.
+pub(crate) fn elapsed() -> Duration {
+    with(|fake| fake.slept)
 }
 
 /// Sleeps without taking time.
@@ -245,7 +250,21 @@ fn cell(data_type: DataType, column: &ColumnView<'_>, row: usize) -> Option<Valu
     })
 }
 
-pub(crate) fn send(request: &Outgoing<'_>) -> Result<Incoming, SendFailure> {
+/// A request under way: the fake has answered it already.
+pub(crate) struct Pending(Result<Incoming, SendFailure>);
+
+pub(crate) fn start(request: &Outgoing<'_>) -> Pending {
+    Pending(answer(request))
+}
+
+impl Pending {
+    /// Waits for the answer.
+    pub(crate) fn finish(self) -> Result<Incoming, SendFailure> {
+        self.0
+    }
+}
+
+fn answer(request: &Outgoing<'_>) -> Result<Incoming, SendFailure> {
     let request = Request::new(request);
     let stop = |error| SendFailure { error, transient: false };
     with(|fake| fake.go_on()).map_err(stop)?;
@@ -262,6 +281,21 @@ pub(crate) fn send(request: &Outgoing<'_>) -> Result<Incoming, SendFailure> {
     Ok(Incoming {
         status: response.status,
         headers: response.headers,
-        body: Box::new(Cursor::new(response.body)),
+        body: Box::new(Body { bytes: Cursor::new(response.body), broken: response.broken }),
     })
+}
+
+/// A body that may break off at its end.
+struct Body {
+    bytes: Cursor<Vec<u8>>,
+    broken: bool,
+}
+
+impl Read for Body {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self.bytes.read(buffer)? {
+            0 if self.broken && !buffer.is_empty() => Err(Error::unavailable("the answer broke off").into()),
+            read => Ok(read),
+        }
+    }
 }

@@ -84,6 +84,11 @@ pub(crate) fn now() -> Timestamp {
     std::time::SystemTime::now().into()
 }
 
+/// The time since some moment, by a clock that nobody sets.
+pub(crate) fn elapsed() -> Duration {
+    Duration::from_nanos(monotonic_clock::now())
+}
+
 pub(crate) fn sleep(duration: Duration) {
     std::thread::sleep(duration);
 }
@@ -180,7 +185,27 @@ fn column<'a>(view: &ColumnView<'a>) -> storage::Column<'a> {
     storage::Column { validity: view.validity, values }
 }
 
-pub(crate) fn send(request: &Outgoing<'_>) -> Result<Incoming, SendFailure> {
+/// A request under way: it goes out and is answered while the connector does
+/// something else. Dropped, it is given up.
+pub(crate) struct Pending {
+    outcome: Result<http::FutureIncomingResponse, SendFailure>,
+    /// Why the body was not sent whole, if it was not.
+    broken: Option<SendFailure>,
+    authority: String,
+}
+
+/// Sends a request without waiting for the answer. What fails is told by
+/// [`Pending::finish`].
+pub(crate) fn start(request: &Outgoing<'_>) -> Pending {
+    let mut broken = None;
+    let outcome = dispatch(request, &mut broken);
+    Pending { outcome, broken, authority: request.authority.to_owned() }
+}
+
+fn dispatch(
+    request: &Outgoing<'_>,
+    broken: &mut Option<SendFailure>,
+) -> Result<http::FutureIncomingResponse, SendFailure> {
     let refused = |what: &str| SendFailure {
         error: Error::internal(format!("the request to {} has an invalid {what}", request.authority)),
         transient: false,
@@ -204,16 +229,26 @@ pub(crate) fn send(request: &Outgoing<'_>) -> Result<Incoming, SendFailure> {
     let _ = options.set_first_byte_timeout(nanos(request.timeouts.first_byte));
     let _ = options.set_between_bytes_timeout(nanos(request.timeouts.between_bytes));
 
-    let failed = |code: &http::ErrorCode| failure(code, request);
+    let failed = |code: &http::ErrorCode| failure(code, request.authority);
     // The request goes out first: a body of more than a buffer needs its reader.
     let future = outgoing_handler::handle(outgoing, Some(options)).map_err(|code| failed(&code))?;
-    if let Err(error) = write_body(&body, request.body) {
+    match write_body(&body, request.body) {
+        Ok(()) => http::OutgoingBody::finish(body, None).map_err(|code| failed(&code))?,
         // A server may answer before it has read everything; its answer says more.
-        drop(body);
-        return receive(&future, request).map_err(|_| error);
+        Err(error) => *broken = Some(error),
     }
-    http::OutgoingBody::finish(body, None).map_err(|code| failed(&code))?;
-    receive(&future, request)
+    Ok(future)
+}
+
+impl Pending {
+    /// Waits for the answer.
+    pub(crate) fn finish(self) -> Result<Incoming, SendFailure> {
+        let answer = receive(&self.outcome?, &self.authority);
+        match self.broken {
+            Some(error) => answer.map_err(|_| error),
+            None => answer,
+        }
+    }
 }
 
 /// Waits until something happens, and asks now and then whether to go on.
@@ -254,27 +289,21 @@ fn write_body(body: &http::OutgoingBody, mut bytes: &[u8]) -> Result<(), SendFai
     Ok(())
 }
 
-fn receive(future: &http::FutureIncomingResponse, request: &Outgoing<'_>) -> Result<Incoming, SendFailure> {
+fn receive(future: &http::FutureIncomingResponse, authority: &str) -> Result<Incoming, SendFailure> {
     let bug = |what: &str| SendFailure { error: Error::internal(what), transient: false };
     wait(&future.subscribe()).map_err(|error| SendFailure { error, transient: false })?;
     let response = future
         .get()
         .ok_or_else(|| bug("the response is not there although it was announced"))?
         .map_err(|()| bug("the response was taken twice"))?
-        .map_err(|code| failure(&code, request))?;
+        .map_err(|code| failure(&code, authority))?;
     let header = |(name, value): (String, Vec<u8>)| (name, String::from_utf8_lossy(&value).into_owned());
     let headers = response.headers().entries().into_iter().map(header).collect();
     let body = response.consume().map_err(|()| bug("the response's body was taken twice"))?;
     let stream = body.stream().map_err(|()| bug("the response's body was opened twice"))?;
     let ready = stream.subscribe();
-    let body = IncomingBody {
-        ready,
-        stream,
-        _body: body,
-        authority: request.authority.to_owned(),
-        left: Vec::new(),
-        at: 0,
-    };
+    let body =
+        IncomingBody { ready, stream, _body: body, authority: authority.to_owned(), left: Vec::new(), at: 0 };
     Ok(Incoming { status: response.status(), headers, body: Box::new(body) })
 }
 
@@ -340,8 +369,8 @@ fn method(name: &str) -> http::Method {
     }
 }
 
-fn failure(code: &http::ErrorCode, request: &Outgoing<'_>) -> SendFailure {
-    let (error, transient) = error_of(code, request.authority);
+fn failure(code: &http::ErrorCode, authority: &str) -> SendFailure {
+    let (error, transient) = error_of(code, authority);
     SendFailure { error, transient }
 }
 
@@ -407,7 +436,8 @@ impl From<types::Error> for Error {
             From::Cancelled => ErrorKind::Cancelled,
             From::Internal => ErrorKind::Internal,
         };
-        let mut own = Self::new(kind, error.message);
+        // The storage and the state say it: no other account will fare better.
+        let mut own = Self::new(kind, error.message).fatal();
         if let Some(parameter) = error.parameter {
             own = own.parameter(parameter);
         }

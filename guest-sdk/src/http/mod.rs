@@ -21,40 +21,42 @@
 //! # Ok(()) }
 //! ```
 
+mod exchange;
+mod judge;
+mod link;
+mod page;
+mod pages;
+mod paginate;
+mod rate;
+mod response;
 mod retry;
 mod url;
 
 use std::fmt::Display;
-use std::io::{BufRead, BufReader, Read};
 use std::rc::Rc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
+use self::exchange::Flight;
+use self::rate::Limiter;
 use self::url::Url;
-use crate::error::{Error, ErrorKind, Result};
-use crate::host::{self, Outgoing, SendFailure, Timeouts};
+use crate::error::{Error, Result};
+use crate::host::Timeouts;
 
+pub use self::judge::{Answer, Verdict};
+pub use self::page::{Page, Records};
+pub use self::pages::Pages;
+pub use self::paginate::{Cursor, LinkHeader, NextUrl, Offset, PageNumber, Pagination};
+pub use self::rate::RateLimit;
+pub use self::response::Response;
 pub use self::retry::Retry;
 pub use self::url::encode;
 
-/// The longest body that is read at once; longer ones are for
-/// [`Response::bytes`] with a limit of its own, or to be read as a stream.
+/// The longest body that is read at once, where the author does not say
+/// otherwise; longer ones are to be read as a stream.
 const BODY_LIMIT: u64 = 64 * 1024 * 1024;
-
-/// Bytes of an error's body that are looked at for its message.
-const ERROR_BODY: u64 = 16 * 1024;
-
-/// Characters of an error's body that its message quotes.
-const EXCERPT: usize = 300;
-
-/// Redirects that one request follows.
-const REDIRECTS: usize = 10;
-
-/// Headers that still make sense to another origin.
-const PORTABLE_HEADERS: [&str; 3] = ["accept", "accept-language", "user-agent"];
 
 /// Sends requests. Clones share their settings.
 #[derive(Debug, Clone)]
@@ -62,11 +64,24 @@ pub struct Client {
     settings: Rc<Settings>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Settings {
     retry: Retry,
     timeouts: Timeouts,
     headers: Vec<(String, String)>,
+    body_limit: u64,
+    judge: Option<Rc<Judge>>,
+    limiter: Option<Rc<Limiter>>,
+}
+
+/// What [`Client::judge`] takes.
+type Judge = dyn Fn(&Answer<'_>) -> Verdict;
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Headers hold credentials.
+        f.debug_struct("Settings").field("retry", &self.retry).finish_non_exhaustive()
+    }
 }
 
 impl Default for Client {
@@ -83,7 +98,15 @@ impl Client {
             first_byte: Duration::from_secs(60),
             between_bytes: Duration::from_secs(60),
         };
-        Self { settings: Rc::new(Settings { retry: Retry::default(), timeouts, headers: Vec::new() }) }
+        let settings = Settings {
+            retry: Retry::default(),
+            timeouts,
+            headers: Vec::new(),
+            body_limit: BODY_LIMIT,
+            judge: None,
+            limiter: None,
+        };
+        Self { settings: Rc::new(settings) }
     }
 
     fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
@@ -121,6 +144,57 @@ impl Client {
         self.with(|settings| settings.timeouts.between_bytes = timeout)
     }
 
+    /// How many bytes of an answer are held in memory at most; 64 MiB by default.
+    /// A longer one ends in a `limit-exceeded` error, unless it is read as a
+    /// stream.
+    #[must_use]
+    pub fn body_limit(self, bytes: u64) -> Self {
+        self.with(|settings| settings.body_limit = bytes)
+    }
+
+    /// Sends at most so many requests: this client, and all of its clones from now
+    /// on together. Pauses end when the run is cancelled. Say it in
+    /// [`Connector::http`](crate::Connector::http), so that it is said once.
+    #[must_use]
+    pub fn rate_limit(self, limit: RateLimit) -> Self {
+        self.with(|settings| settings.limiter = Some(Rc::new(Limiter::new(limit))))
+    }
+
+    /// Lets a function decide what an answer means, for APIs that do not say it by
+    /// status alone: it sees status, headers and the whole body. Without it an
+    /// answer is judged [by its status](Answer::by_status).
+    ///
+    /// ```
+    /// use ow_connector::prelude::*;
+    /// use ow_connector::http::Verdict;
+    ///
+    /// /// An API that answers 200 to everything.
+    /// #[derive(Deserialize)]
+    /// struct Envelope {
+    ///     code: u32,
+    /// }
+    ///
+    /// fn client(client: http::Client) -> http::Client {
+    ///     client.judge(|answer| match answer.json() {
+    ///         Ok(Envelope { code: 0 }) => Verdict::Accept,
+    ///         Ok(Envelope { code: 40100 }) => Verdict::Retry(Error::rate_limited(answer.message())),
+    ///         Ok(Envelope { code: 40105 }) => Verdict::Fail(Error::auth(answer.message())),
+    ///         Ok(Envelope { code }) => {
+    ///             Verdict::Fail(Error::invalid_data(format!("code {code}: {}", answer.message())))
+    ///         }
+    ///         Err(_) => answer.by_status(),
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// The error is told with the request's address before it. Requests that
+    /// answer [any status](Request::any_status) are not judged. Downloads that are
+    /// too large for memory need a client without this.
+    #[must_use]
+    pub fn judge(self, judge: impl Fn(&Answer<'_>) -> Verdict + 'static) -> Self {
+        self.with(|settings| settings.judge = Some(Rc::new(judge)))
+    }
+
     /// A GET request.
     pub fn get(&self, url: impl AsRef<str>) -> Request {
         self.request("GET", url)
@@ -147,7 +221,7 @@ impl Client {
 }
 
 /// A request to be sent. What is wrong with it is told by [`Request::send`].
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[must_use = "a request does nothing until it is sent"]
 pub struct Request {
     settings: Rc<Settings>,
@@ -229,215 +303,68 @@ impl Request {
 
     /// Sends the request, again where that helps, and follows redirects.
     pub fn send(self) -> Result<Response> {
-        let url = self.url.clone()?;
+        let (method, limit) = (self.method.clone(), self.settings.body_limit);
+        Ok(Response::new(method, self.launch()?.land(false)?, limit))
+    }
+
+    /// Sends the request and reads the whole answer: what breaks off in the middle
+    /// is asked for again as well.
+    pub fn fetch(self) -> Result<Page> {
+        self.launch()?.page()
+    }
+
+    /// Sends the request for every page of a listing. While a page is worked on,
+    /// the next one is on its way: as soon as its address is known.
+    ///
+    /// Pages end with the first error, and never go round in a circle: a page, a
+    /// mark or a URL that comes again is an error.
+    ///
+    /// ```no_run
+    /// # use ow_connector::prelude::*;
+    /// # fn run(ctx: &mut Context<()>, table: Table) -> Result<()> {
+    /// let request = ctx.http().get("https://api.example.com/items").query("limit", 100);
+    /// for page in request.pages(http::Cursor::new("cursor", "/next_cursor")) {
+    ///     let page = page?;
+    ///     ctx.write_page(table, &page, "/items", &[])?;
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn pages(self, pagination: impl Into<Pagination>) -> Pages {
+        Pages::new(self, pagination.into())
+    }
+
+    /// Sets a parameter of the query, or of the JSON body if its name is a place
+    /// there.
+    fn parameter(mut self, name: &str, value: impl Into<serde_json::Value>) -> Result<Self> {
+        let value = value.into();
+        if !name.starts_with('/') {
+            if let Ok(url) = &mut self.url {
+                match &value {
+                    serde_json::Value::String(text) => url.set_query(name, text),
+                    other => url.set_query(name, &other.to_string()),
+                }
+            }
+            return Ok(self);
+        }
+        let wrong = |what: &str| Error::config(format!("`{name}` is a place in the request's body: {what}"));
         let body = self.body.clone()?;
-        let retry = if self.repeatable { self.settings.retry.clone() } else { Retry::never() };
-        let mut attempt = 1;
-        loop {
-            let outcome = self.exchange(url.clone(), &body);
-            let (transient, retry_after) = match &outcome {
-                Ok(response) => (retry::is_transient(response.status), response.retry_after()),
-                Err(failure) => (failure.transient, None),
-            };
-            let wait = if transient { retry.wait(attempt, retry_after, retry::random()) } else { None };
-            let Some(wait) = wait else {
-                let response = outcome.map_err(|failure| {
-                    let tries = if attempt > 1 { format!(" (tried {attempt} times)") } else { String::new() };
-                    failure.error.context(format_args!("{} {url}{tries}", self.method))
-                })?;
-                return if self.any_status { Ok(response) } else { response.error_for_status() };
-            };
-            let reason = match outcome {
-                Ok(response) => format!("status {}", response.status),
-                Err(failure) => failure.error.to_string(),
-            };
-            log::debug!("{} {url}: {reason}; trying again in {:.1} s", self.method, wait.as_secs_f64());
-            retry::pause(wait)?;
-            attempt += 1;
-        }
-    }
-
-    /// One try, with its redirects.
-    fn exchange(&self, mut url: Url, body: &[u8]) -> Result<Response, SendFailure> {
-        let final_failure = |error| SendFailure { error, transient: false };
-        let mut headers = self.headers.clone();
-        for _ in 0..=REDIRECTS {
-            let incoming = host::send(&Outgoing {
-                method: &self.method,
-                https: url.https,
-                authority: &url.authority,
-                path_and_query: &url.path_and_query(),
-                headers: &headers,
-                body,
-                timeouts: self.settings.timeouts,
-            })?;
-            let response = Response {
-                method: self.method.clone(),
-                url,
-                status: incoming.status,
-                headers: incoming.headers,
-                body: incoming.body,
-            };
-            let followed = matches!(self.method.as_str(), "GET" | "HEAD")
-                && matches!(response.status, 301 | 302 | 303 | 307 | 308);
-            let Some(location) = response.header("location").filter(|_| followed) else {
-                return Ok(response);
-            };
-            let next = response.url.join(location).map_err(final_failure)?;
-            if response.url.https && !next.https {
-                let error = Error::invalid_data(format!("it redirects to {next}, which is not encrypted"));
-                return Err(final_failure(error));
-            }
-            if !next.same_origin(&response.url) {
-                headers.retain(|(name, _)| {
-                    PORTABLE_HEADERS.iter().any(|known| name.eq_ignore_ascii_case(known))
-                });
-            }
-            url = next;
-        }
-        Err(final_failure(Error::invalid_data(format!("it redirects more than {REDIRECTS} times"))))
+        let mut json: serde_json::Value =
+            serde_json::from_slice(&body).map_err(|_| wrong("which is no JSON"))?;
+        let (parent, key) = name.rsplit_once('/').unwrap_or_default();
+        let parent = json.pointer_mut(parent).and_then(serde_json::Value::as_object_mut);
+        let key = key.replace("~1", "/").replace("~0", "~");
+        parent.ok_or_else(|| wrong("which has no object there"))?.insert(key, value);
+        self.body = Ok(serde_json::to_vec(&json)?);
+        Ok(self)
     }
 }
 
-/// An answer. Its body is read from it as a stream ([`std::io::Read`]), or at
-/// once.
-pub struct Response {
-    method: String,
-    url: Url,
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Box<dyn Read>,
-}
-
-impl std::fmt::Debug for Response {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Response({} {}: {})", self.method, self.url, self.status)
+impl Flight {
+    /// Waits for the whole answer.
+    fn page(self) -> Result<Page> {
+        let method = self.method().to_owned();
+        Ok(Page::new(method, self.land(true)?))
     }
-}
-
-impl Response {
-    /// The status, such as 200.
-    pub fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// A header's first value; names have no case.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
-    }
-
-    /// All headers.
-    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        self.header("retry-after").and_then(retry::retry_after)
-    }
-
-    /// Fails unless the status is 2xx: 401 and 403 as `auth`, 429 as
-    /// `rate-limited`, 408 and 5xx as `unavailable`, others as `invalid-data`.
-    /// The message quotes what the server says.
-    pub fn error_for_status(mut self) -> Result<Self> {
-        let kind = match self.status {
-            200..=299 => return Ok(self),
-            401 | 403 => ErrorKind::Auth,
-            429 => ErrorKind::RateLimited,
-            408 | 425 | 500..=599 => ErrorKind::Unavailable,
-            _ => ErrorKind::InvalidData,
-        };
-        let mut body = Vec::new();
-        // Half a message says more than none.
-        let _ = (&mut self.body).take(ERROR_BODY).read_to_end(&mut body);
-        let said = excerpt(&body);
-        let colon = if said.is_empty() { "" } else { ": " };
-        let error =
-            Error::new(kind, format!("{} {}: status {}{colon}{said}", self.method, self.url, self.status));
-        Err(match self.retry_after() {
-            Some(wait) => error.retry_after(wait),
-            None => error,
-        })
-    }
-
-    /// The body, if it has no more than `limit` bytes.
-    pub fn bytes(mut self, limit: u64) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let place = |error: Error| error.context(format_args!("{} {}", self.method, self.url));
-        (&mut self.body)
-            .take(limit.saturating_add(1))
-            .read_to_end(&mut bytes)
-            .map_err(|error| place(error.into()))?;
-        if bytes.len() as u64 > limit {
-            return Err(place(Error::limit_exceeded(format!("the answer has more than {limit} bytes"))));
-        }
-        Ok(bytes)
-    }
-
-    /// The body as text.
-    pub fn text(self) -> Result<String> {
-        let place = format!("{} {}", self.method, self.url);
-        String::from_utf8(self.bytes(BODY_LIMIT)?)
-            .map_err(|_| Error::invalid_data(format!("{place}: the answer is not UTF-8")))
-    }
-
-    /// The body as JSON.
-    pub fn json<T: DeserializeOwned>(self) -> Result<T> {
-        let place = format!("{} {}", self.method, self.url);
-        let bytes = self.bytes(BODY_LIMIT)?;
-        serde_json::from_slice(&bytes).map_err(|error| {
-            let start = excerpt(bytes.get(..EXCERPT).unwrap_or(&bytes));
-            Error::invalid_data(format!(
-                "{place}: the answer is not what was expected: {error}; it starts {start}"
-            ))
-        })
-    }
-
-    /// The lines of the body, as they come.
-    pub fn lines(self) -> impl Iterator<Item = Result<String>> {
-        BufReader::new(self).lines().map(|line| line.map_err(Error::from))
-    }
-}
-
-impl Read for Response {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        self.body.read(buffer)
-    }
-}
-
-/// What a server says went wrong: the message in a JSON answer, else the first
-/// words.
-fn excerpt(body: &[u8]) -> String {
-    const PLACES: [&str; 9] = [
-        "/error/message",
-        "/message",
-        "/errorMessage",
-        "/error_message",
-        "/errors/0/message",
-        "/error_description",
-        "/detail",
-        "/title",
-        "/error",
-    ];
-    let json: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-    let message =
-        json.as_ref().and_then(|json| PLACES.iter().find_map(|place| json.pointer(place)?.as_str()));
-    let text = message.map_or_else(|| String::from_utf8_lossy(body), Into::into);
-    let mut words = String::new();
-    for word in text.split_whitespace() {
-        if !words.is_empty() {
-            words.push(' ');
-        }
-        words.push_str(word);
-        if let Some((end, _)) = words.char_indices().nth(EXCERPT) {
-            words.truncate(end);
-            words.push('…');
-            break;
-        }
-    }
-    words
 }
 
 #[cfg(test)]

@@ -84,6 +84,39 @@ impl Url {
         encode_into(query, value);
     }
 
+    /// Puts `name=value` in place of what the query says of the name.
+    pub(crate) fn set_query(&mut self, name: &str, value: &str) {
+        self.remove_query(name);
+        self.push_query(name, value);
+    }
+
+    /// Takes over what another query says of a name, encoded as it is.
+    pub(crate) fn copy_query(&mut self, other: &Self, name: &str) {
+        let Some(pair) = other.pairs().find(|pair| named(pair, name)) else { return };
+        self.remove_query(name);
+        let query = self.query.get_or_insert_default();
+        if !query.is_empty() {
+            query.push('&');
+        }
+        query.push_str(pair);
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = &str> {
+        self.query.iter().flat_map(|query| query.split('&')).filter(|pair| !pair.is_empty())
+    }
+
+    fn remove_query(&mut self, name: &str) {
+        if self.pairs().any(|pair| named(pair, name)) {
+            let kept: Vec<&str> = self.pairs().filter(|pair| !named(pair, name)).collect();
+            self.query = Some(kept.join("&")).filter(|query| !query.is_empty());
+        }
+    }
+
+    /// The URL with its query.
+    pub(crate) fn whole(&self) -> String {
+        format!("{}://{}{}", self.scheme(), self.authority, self.path_and_query())
+    }
+
     pub(crate) fn path_and_query(&self) -> String {
         match &self.query {
             Some(query) => format!("{}?{query}", self.path),
@@ -97,6 +130,24 @@ impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}{}", self.scheme(), self.authority, self.path)
     }
+}
+
+/// Whether a pair of a query has a name, however it is encoded.
+fn named(pair: &str, name: &str) -> bool {
+    let key = pair.split_once('=').map_or(pair, |(key, _)| key);
+    key == name || decode(key) == name.as_bytes()
+}
+
+fn decode(text: &str) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let code = tail.get(..2).filter(|_| *first == b'%').and_then(|code| std::str::from_utf8(code).ok());
+        let byte = code.and_then(|code| u8::from_str_radix(code, 16).ok());
+        decoded.push(byte.unwrap_or(if *first == b'+' { b' ' } else { *first }));
+        rest = if byte.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
+    }
+    decoded
 }
 
 fn without_query(text: &str) -> &str {
@@ -226,6 +277,23 @@ mod tests {
                 .map(|url| format!("{}://{}{}", url.scheme(), url.authority, url.path_and_query()));
             assert_eq!(got.unwrap_or_default(), want, "{location}");
         }
+    }
+
+    #[test]
+    fn parameters_are_replaced_and_taken_over() {
+        let mut url = Url::parse("https://h/p?page=1&a%20b=x&page=2&c").unwrap();
+        url.set_query("page", "3");
+        assert_eq!(url.path_and_query(), "/p?a%20b=x&c&page=3");
+        url.set_query("a b", "y&");
+        assert_eq!(url.path_and_query(), "/p?c&page=3&a%20b=y%26");
+        let mut other = Url::parse("https://h/q?page=9").unwrap();
+        other.copy_query(&url, "a b");
+        other.copy_query(&url, "page");
+        other.copy_query(&url, "none");
+        assert_eq!(other.path_and_query(), "/q?a%20b=y%26&page=3");
+        let mut bare = Url::parse("https://h/?x=1").unwrap();
+        bare.remove_query("x");
+        assert_eq!(bare.whole(), "https://h/");
     }
 
     #[test]
