@@ -222,7 +222,7 @@ fn write_map(out: &mut String, entries: &arrow_array::StructArray) {
 
 fn write_scalar(out: &mut String, value: &Value<'_>) {
     match value {
-        Value::Null => out.push_str("null"),
+        Value::Absent | Value::Null => out.push_str("null"),
         Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
         Value::Int(value) => drop(write!(out, "{value}")),
         Value::Float(value) if value.is_finite() => drop(write!(out, "{value}")),

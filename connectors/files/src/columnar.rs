@@ -50,9 +50,10 @@ pub(crate) fn read(file: &File, plan: &Plan, sink: &mut Sink<'_>) -> Result<()> 
                 let array = batch.column_by_name(&column.from);
                 readers.push(array.map(|array| reader(array.as_ref())));
             }
+            let mut values = Vec::with_capacity(plan.columns.len());
             for index in 0..batch.num_rows() {
                 row += 1;
-                let mut values = Vec::with_capacity(plan.columns.len());
+                values.clear();
                 for (column, reader) in plan.columns.iter().zip(&readers) {
                     let value = reader.as_ref().map_or(crate::value::Value::Null, |reader| reader(index));
                     values.push(plan.value(column, value, || format!("{}: row {row}", file.name))?);

@@ -10,7 +10,7 @@ use crate::infer::Kind;
 use crate::input::{broken, open};
 use crate::plan::{Plan, Sink};
 use crate::settings::StreamSettings;
-use crate::value::Value;
+use crate::value::{Value, emptied};
 
 /// Bytes read at once.
 const CHUNK: usize = 256 * 1024;
@@ -40,8 +40,9 @@ pub(crate) fn read(file: &File, plan: &Plan, sink: &mut Sink<'_>) -> Result<()> 
     let Some(mut reader) = Rows::open(file, &plan.settings)? else { return Ok(()) };
     let places = places(file, plan, &reader.names)?;
     let mut record = StringRecord::new();
+    let mut spare = Vec::with_capacity(plan.columns.len());
     while reader.read(file, &mut record)? {
-        let mut values = Vec::with_capacity(plan.columns.len());
+        let mut values = emptied(spare);
         for (column, place) in plan.columns.iter().zip(&places) {
             let text =
                 place.and_then(|place| record.get(place)).filter(|text| !is_null(&plan.settings, text));
@@ -49,6 +50,7 @@ pub(crate) fn read(file: &File, plan: &Plan, sink: &mut Sink<'_>) -> Result<()> 
             values.push(plan.value(column, value, || line(file, &record))?);
         }
         sink.row(&values)?;
+        spare = emptied(values);
     }
     Ok(())
 }

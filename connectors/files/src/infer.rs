@@ -30,7 +30,7 @@ impl Kind {
     /// The kind of one value.
     pub(crate) fn of(value: &Value<'_>) -> Self {
         match value {
-            Value::Null => Self::Nothing,
+            Value::Absent | Value::Null => Self::Nothing,
             Value::Untyped(text) => of_text(text),
             Value::Text(text) => of_time(text).unwrap_or(Self::Text),
             Value::Bool(_) => Self::Boolean,

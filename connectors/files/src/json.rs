@@ -14,7 +14,7 @@ use crate::elements::{Element, Elements, Fault};
 use crate::infer::Kind;
 use crate::input::{broken, open};
 use crate::plan::{Column, Plan, Sink};
-use crate::value::{Value, is_decimal};
+use crate::value::{Value, emptied, is_decimal};
 
 /// Columns and their kinds, from the first objects.
 pub(crate) fn columns(file: &File, rows: u32) -> Result<Vec<(String, Kind)>> {
@@ -43,25 +43,25 @@ pub(crate) fn read(file: &File, plan: &Plan, sink: &mut Sink<'_>) -> Result<bool
     let names =
         plan.columns.iter().enumerate().map(|(index, column)| (column.from.as_str(), index)).collect();
     let mut elements = Elements::new(open(file)?);
-    let mut is_plain = passes(plan);
+    let (mut is_plain, mut spare) = (passes(plan), Vec::new());
     while let Some(element) = next(file, &mut elements)? {
         let text = text(file, &element)?;
-        let mut row =
-            Row { plan, names: &names, values: vec![None; plan.columns.len()], misfit: None, is_plain: true };
+        let mut row = Row { plan, names: &names, values: emptied(spare), misfit: None, is_plain: true, seen: 0 };
+        row.values.resize(plan.columns.len(), Value::Absent);
         let mut reader = serde_json::Deserializer::from_str(text);
         (&mut row).deserialize(&mut reader).map_err(|error| match row.misfit.take() {
             Some(error) => error.context(place(file, &element)),
             None => within(file, &element, &error),
         })?;
-        let mut values = Vec::with_capacity(row.values.len());
-        for (value, column) in row.values.into_iter().zip(&plan.columns) {
-            values.push(match value {
-                Some(value) => value,
-                None => plan.value(column, Value::Null, || place(file, &element))?,
-            });
+        is_plain &= row.is_plain && memchr::memchr(b'\n', element.bytes).is_none();
+        let mut values = row.values;
+        for (value, column) in values.iter_mut().zip(&plan.columns) {
+            if *value == Value::Absent {
+                *value = plan.value(column, Value::Null, || place(file, &element))?;
+            }
         }
-        is_plain &= row.is_plain && !element.bytes.contains(&b'\n');
         sink.row(&values)?;
+        spare = emptied(values);
     }
     Ok(is_plain && elements.is_sequence())
 }
@@ -147,10 +147,21 @@ fn is_plain(column: &Column, value: &Value<'_>) -> bool {
 struct Row<'p, 'de> {
     plan: &'p Plan,
     names: &'p HashMap<&'p str, usize>,
-    values: Vec<Option<Value<'de>>>,
+    values: Vec<Value<'de>>,
     /// What is wrong with a value; the parser's own errors have no room for it.
     misfit: Option<Error>,
     is_plain: bool,
+    /// Columns that it has.
+    seen: usize,
+}
+
+impl Row<'_, '_> {
+    /// The column of a key. Objects of one file mostly have their keys in the same
+    /// order, so that it is the next one.
+    fn find(&self, name: &str) -> Option<usize> {
+        let is_next = self.plan.columns.get(self.seen).is_some_and(|column| column.from == name);
+        if is_next { Some(self.seen) } else { self.names.get(name).copied() }
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for &mut Row<'_, 'de> {
@@ -169,10 +180,9 @@ impl<'de> Visitor<'de> for &mut Row<'_, 'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
-        let mut seen = 0;
         while let Some(Name(name)) = map.next_key()? {
             let raw: &'de RawValue = map.next_value()?;
-            let Some(index) = self.names.get(name.as_ref()).copied() else {
+            let Some(index) = self.find(&name) else {
                 if !self.plan.declared {
                     self.misfit = Some(self.plan.unknown("an object", &name));
                     return Err(de::Error::custom("an unknown key"));
@@ -184,14 +194,14 @@ impl<'de> Visitor<'de> for &mut Row<'_, 'de> {
             else {
                 continue;
             };
-            if slot.is_some() {
+            if *slot != Value::Absent {
                 return Err(de::Error::custom(format!("the key `{name}` stands twice")));
             }
             let value = value(raw).map_err(de::Error::custom)?;
             self.is_plain &= is_plain(column, &value);
-            seen += 1;
+            self.seen += 1;
             match self.plan.value(column, value, || "in an object".to_owned()) {
-                Ok(value) => *slot = Some(value),
+                Ok(value) => *slot = value,
                 Err(error) => {
                     self.misfit = Some(error);
                     return Err(de::Error::custom("a value that does not fit"));
@@ -199,7 +209,7 @@ impl<'de> Visitor<'de> for &mut Row<'_, 'de> {
             }
         }
         // Under merge the host keeps what stands in a column that an object lacks.
-        self.is_plain &= seen == self.values.len() || self.plan.stream.primary_key.is_empty();
+        self.is_plain &= self.seen == self.values.len() || self.plan.stream.primary_key.is_empty();
         Ok(())
     }
 }

@@ -240,7 +240,7 @@ fn take(
 /// Reads a file: into a table, or only to look at it. Answers how many rows it
 /// has, and whether the host could take its lines as they are.
 fn read(ctx: &mut Context<Settings>, plan: &Plan, file: &File, table: Option<Table>) -> Result<(u64, bool)> {
-    let mut sink = Sink { ctx, plan, file, table, rows: 0 };
+    let mut sink = Sink::new(ctx, plan, file, table);
     let is_plain = match file.format {
         Format::Csv => delimited::read(file, plan, &mut sink).map(|()| false),
         Format::Json | Format::Jsonl => json::read(file, plan, &mut sink),

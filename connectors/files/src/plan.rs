@@ -219,9 +219,20 @@ pub(crate) struct Sink<'a> {
     /// Where rows are written to; none while the file is checked.
     pub(crate) table: Option<Table>,
     pub(crate) rows: u64,
+    /// Always empty; its memory is that of a row's cells.
+    cells: Vec<Cell<'static>>,
 }
 
-impl Sink<'_> {
+impl<'a> Sink<'a> {
+    pub(crate) fn new(
+        ctx: &'a mut Context<Settings>,
+        plan: &'a Plan,
+        file: &'a File,
+        table: Option<Table>,
+    ) -> Self {
+        Self { ctx, plan, file, table, rows: 0, cells: Vec::new() }
+    }
+
     /// Takes a row: a value for each of the plan's columns.
     #[inline]
     pub(crate) fn row(&mut self, values: &[Value<'_>]) -> Result<()> {
@@ -230,7 +241,9 @@ impl Sink<'_> {
             self.ctx.cancelled()?;
         }
         let Some(table) = self.table else { return Ok(()) };
-        let mut cells: Vec<Cell<'_>> = Vec::with_capacity(values.len() + 2);
+        // In the memory of the row before.
+        let spare = std::mem::take(&mut self.cells);
+        let mut cells: Vec<Cell<'_>> = spare.into_iter().filter_map(|_| None).collect();
         cells.extend(values.iter().map(Value::cell));
         if self.plan.settings.file_field.is_some() {
             cells.push(Cell::Text(&self.file.name));
@@ -238,6 +251,9 @@ impl Sink<'_> {
         if self.plan.settings.row_field.is_some() {
             cells.push(Cell::Int(i64::try_from(self.rows).unwrap_or(i64::MAX)));
         }
-        self.ctx.write_row(table, &cells)
+        let written = self.ctx.write_row(table, &cells);
+        cells.clear();
+        self.cells = cells.into_iter().filter_map(|_| None).collect();
+        written
     }
 }

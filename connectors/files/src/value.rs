@@ -7,9 +7,18 @@ use ow_connector::prelude::*;
 /// Integers up to here are floats without a loss.
 pub(crate) const EXACT: i64 = 1 << 53;
 
+/// An empty list for the values of the next row, in the memory of this one:
+/// collecting what comes out of a list reuses it.
+pub(crate) fn emptied<'next>(mut values: Vec<Value<'_>>) -> Vec<Value<'next>> {
+    values.clear();
+    values.into_iter().filter_map(|_| None).collect()
+}
+
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value<'a> {
+    /// Nothing was said of it.
+    Absent,
     /// There is none.
     Null,
     /// The text of a format that knows no types.
@@ -31,7 +40,7 @@ impl<'a> Value<'a> {
     /// The value as the SDK takes it.
     pub(crate) fn cell(&self) -> Cell<'_> {
         match self {
-            Self::Null => Cell::Null,
+            Self::Absent | Self::Null => Cell::Null,
             Self::Untyped(text) => Cell::Text(text),
             Self::Number(text) | Self::Text(text) | Self::Json(text) => Cell::Text(text),
             Self::Bool(value) => Cell::Bool(*value),
@@ -48,7 +57,7 @@ impl<'a> Value<'a> {
     #[inline]
     pub(crate) fn into_type(self, data_type: DataType) -> Result<Self, Self> {
         let fits = match (data_type, &self) {
-            (_, Self::Null) => Some(Self::Null),
+            (_, Self::Absent | Self::Null) => Some(Self::Null),
             (DataType::Boolean, _) => self.boolean().map(Self::Bool),
             (DataType::Int64, _) => self.int().map(Self::Int),
             (DataType::Float64, _) => self.float().map(Self::Float),
@@ -142,7 +151,7 @@ impl<'a> Value<'a> {
             Self::Float(value) => Cow::Owned(value.to_string()),
             Self::Date(value) => Cow::Owned(value.to_string()),
             Self::Timestamp(value) => Cow::Owned(value.to_string()),
-            Self::Null | Self::Bytes(_) => return Err(self),
+            Self::Absent | Self::Null | Self::Bytes(_) => return Err(self),
         }))
     }
 
@@ -161,7 +170,7 @@ impl<'a> Value<'a> {
             Self::Float(value) => serde_json::to_string(value).map(Cow::Owned),
             Self::Date(value) => quoted(&value.to_string()),
             Self::Timestamp(value) => quoted(&value.to_string()),
-            Self::Null | Self::Bytes(_) => return Err(self),
+            Self::Absent | Self::Null | Self::Bytes(_) => return Err(self),
         };
         json.map(Self::Json).map_err(|_| self)
     }
@@ -169,7 +178,7 @@ impl<'a> Value<'a> {
     /// What it is, for a message: short, and in one line.
     pub(crate) fn shown(&self) -> String {
         let text: Cow<'_, str> = match self {
-            Self::Null => return "no value".to_owned(),
+            Self::Absent | Self::Null => return "no value".to_owned(),
             Self::Bytes(bytes) => return format!("{} bytes", bytes.len()),
             Self::Untyped(text) => Cow::Borrowed(text),
             Self::Number(text) | Self::Text(text) | Self::Json(text) => Cow::Borrowed(text),

@@ -92,13 +92,14 @@ fn section(stream: &PreviewStream, failed: bool, width: usize) -> String {
         key => format!("key {}", key.iter().map(|name| visible(name)).collect::<Vec<_>>().join(", ")),
     };
     let count = stream.rows.len();
+    let first = if count == 1 { "the first row".to_owned() } else { format!("the first {count} rows") };
     let rows = match (count, stream.whole) {
         (0, true) => "no rows".to_owned(),
         (0, false) => "no rows so far".to_owned(),
         (1, true) => "1 row, no more".to_owned(),
         (_, true) => format!("{count} rows, no more"),
-        (_, false) if failed => format!("the first {count} rows, before the run failed"),
-        (_, false) => format!("the first {count} rows"),
+        (_, false) if failed => format!("{first}, before the run failed"),
+        (_, false) => first,
     };
     let mut text = format!("{} ({key}): {rows}\n", visible(&stream.table.name));
     if count > 0 {
@@ -108,28 +109,29 @@ fn section(stream: &PreviewStream, failed: bool, width: usize) -> String {
 }
 
 fn table(out: &mut String, fields: &[Field], rows: &[Vec<Cell>], width: usize) {
-    let headers: Vec<String> =
-        fields.iter().map(|field| format!("{} {}", visible(&field.name), field.data_type)).collect();
+    let names: Vec<String> = fields.iter().map(|field| visible(&field.name)).collect();
+    let types: Vec<String> = fields.iter().map(|field| field.data_type.to_string()).collect();
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(shown).collect()).collect();
-    let wide = |column: usize, header: &String| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).chain(std::iter::once(header));
+    let widest = |column: usize| {
+        let cells = rows.iter().chain([&names, &types]).filter_map(|row| row.get(column));
         cells.map(|text| width_of(text, width)).max().unwrap_or_default()
     };
-    let natural: Vec<usize> =
-        headers.iter().enumerate().map(|(column, header)| wide(column, header)).collect();
+    let natural: Vec<usize> = (0..fields.len()).map(widest).collect();
     let widths = fit(&natural, width);
 
     let right: Vec<bool> = fields.iter().map(is_number).collect();
-    line(out, &headers, &widths, &[]);
+    line(out, &names, &widths, &right);
+    line(out, &types, &widths, &right);
     let rule: Vec<String> = widths.iter().map(|width| "─".repeat(*width)).collect();
     let _ = writeln!(out, "{}", rule.join("─┼─"));
     for row in &rows {
         line(out, row, &widths, &right);
     }
-    let hidden = headers.get(widths.len()..).unwrap_or_default();
+    let hidden = names.get(widths.len()..).unwrap_or_default();
     if !hidden.is_empty() {
-        let names = hidden.join(", ");
-        let note = format!("… and {} more columns (--output json shows them): {names}", hidden.len());
+        let plural = if hidden.len() == 1 { "" } else { "s" };
+        let note =
+            format!("… and {} more column{plural} (--output json shows all): {}", hidden.len(), hidden.join(", "));
         let _ = writeln!(out, "{}", padded(&note, width, false).trim_end());
     }
 }
@@ -314,13 +316,14 @@ mod tests {
     fn null_empty_and_the_word_null_differ() {
         assert_snapshot!(section(&things(), false, 80), @r#"
         things (key id): the first 5 rows
-        id int64 │ name text            │ raw json
-        ─────────┼──────────────────────┼───────────────────────────────────────────
-               1 │ plain                │ {"a": [1, 2.50]}
-              22 │ NULL                 │ NULL
-             333 │ ""                   │ true
-               4 │ "NULL"               │ x
-               5 │ "ends with a space " │ 日本語 の テキスト は 長い です よ、とても
+           id │ name                 │ raw
+        int64 │ text                 │ json
+        ──────┼──────────────────────┼───────────────────────────────────────────
+            1 │ plain                │ {"a": [1, 2.50]}
+           22 │ NULL                 │ NULL
+          333 │ ""                   │ true
+            4 │ "NULL"               │ x
+            5 │ "ends with a space " │ 日本語 の テキスト は 長い です よ、とても
         "#);
     }
 
@@ -333,23 +336,25 @@ mod tests {
         }
         assert_snapshot!(section(&things(), false, 40), @r#"
         things (key id): the first 5 rows
-        id int64 │ name text     │ raw json
-        ─────────┼───────────────┼──────────────
-               1 │ plain         │ {"a": [1, 2.…
-              22 │ NULL          │ NULL
-             333 │ ""            │ true
-               4 │ "NULL"        │ x
-               5 │ "ends with a… │ 日本語 の テ…
+           id │ name           │ raw
+        int64 │ text           │ json
+        ──────┼────────────────┼───────────────
+            1 │ plain          │ {"a": [1, 2.5…
+           22 │ NULL           │ NULL
+          333 │ ""             │ true
+            4 │ "NULL"         │ x
+            5 │ "ends with a … │ 日本語 の テ…
         "#);
         assert_snapshot!(section(&things(), true, 20), @r#"
         things (key id): the first 5 rows, before the run failed
-        id int64 │ name text
-        ─────────┼──────────
-               1 │ plain
-              22 │ NULL
-             333 │ ""
-               4 │ "NULL"
-               5 │ "ends wi…
+           id │ name
+        int64 │ text
+        ──────┼────────────
+            1 │ plain
+           22 │ NULL
+          333 │ ""
+            4 │ "NULL"
+            5 │ "ends with…
         … and 1 more column…
         "#);
     }

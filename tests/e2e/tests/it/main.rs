@@ -18,6 +18,7 @@ mod connectors;
 mod contracts;
 mod crash;
 mod exit_codes;
+mod file_formats;
 mod files;
 mod http;
 mod limits;

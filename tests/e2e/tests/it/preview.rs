@@ -32,21 +32,24 @@ fn rows_of_every_stream_without_a_storage() {
     exit 0
     --- stdout
     numbers (append-only): 3 rows, no more
-    id int64 │ square int64 │ text text
-    ─────────┼──────────────┼───────────────────────────────────
-           1 │            1 │ a text that is longer than there …
-           2 │            4 │ a text that is longer than there …
-           3 │            9 │ a text that is longer than there …
+       id │ square │ text
+    int64 │  int64 │ text
+    ──────┼────────┼────────────────────────────────────────────
+        1 │      1 │ a text that is longer than there is room f…
+        2 │      4 │ a text that is longer than there is room f…
+        3 │      9 │ a text that is longer than there is room f…
 
     seen (append-only): 1 row, no more
-    name text │ value text
-    ──────────┼───────────
-    numbers   │ nothing
+    name    │ value
+    text    │ text
+    ────────┼────────
+    numbers │ nothing
 
     others (key id): 1 row, no more
-    id int64 │ square int64 │ text text
-    ─────────┼──────────────┼──────────
-           1 │            1 │ ""
+       id │ square │ text
+    int64 │  int64 │ text
+    ──────┼────────┼─────
+        1 │      1 │ ""
     --- stderr
     "#);
 }
@@ -56,10 +59,11 @@ fn a_connector_that_would_go_on_for_ever_is_stopped_and_that_is_success() {
     let lab = Lab::new();
     let first_rows = "\
 numbers (append-only): the first 2 rows
-id int64 │ square int64 │ text text
-─────────┼──────────────┼──────────
-       1 │            1 │ \"\"
-       2 │            4 │ \"\"
+   id │ square │ text
+int64 │  int64 │ text
+──────┼────────┼─────
+    1 │      1 │ \"\"
+    2 │      4 │ \"\"
 ";
     // It says that it was cancelled, notices nothing, or fails because of it.
     for last in [
@@ -158,10 +162,11 @@ fn a_connector_that_fails_shows_what_it_had() {
     exit 1
     --- stdout
     numbers (append-only): the first 2 rows, before the run failed
-    id int64 │ square int64 │ text text
-    ─────────┼──────────────┼──────────
-           1 │            1 │ ""
-           2 │            4 │ ""
+       id │ square │ text
+    int64 │  int64 │ text
+    ──────┼────────┼─────
+        1 │      1 │ ""
+        2 │      4 │ ""
     --- stderr
     error: the source refused ***
     hint: check the credentials in the configuration
