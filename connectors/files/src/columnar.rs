@@ -130,7 +130,7 @@ impl<'f> Opened<'f> {
         }
         let is_known = |name: &&&str| plan.columns.iter().any(|column| column.from == **name);
         if let Some(name) = names.iter().find(|name| !is_known(name)).filter(|_| !plan.declared) {
-            return Err(plan.unknown(&self.file.name, name));
+            return Err(plan.unknown(name).context(&self.file.name));
         }
         for (root, field) in self.schema()?.iter().enumerate() {
             if roots.contains(&root) && kind(field.data_type()).is_none() {

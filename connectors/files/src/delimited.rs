@@ -40,10 +40,16 @@ pub(crate) fn read(file: &File, plan: &Plan, sink: &mut Sink<'_>) -> Result<()> 
     let Some(mut reader) = Rows::open(file, &plan.settings)? else { return Ok(()) };
     let places = places(file, plan, &reader.names)?;
     let mut record = StringRecord::new();
+    let looks_only = sink.table.is_none();
     let mut spare = Vec::with_capacity(plan.columns.len());
     while reader.read(file, &mut record)? {
         let mut values = emptied(spare);
         for (column, place) in plan.columns.iter().zip(&places) {
+            if looks_only && column.data_type == DataType::Text && column.nullable {
+                // Every text fits.
+                values.push(Value::Null);
+                continue;
+            }
             let text =
                 place.and_then(|place| record.get(place)).filter(|text| !is_null(&plan.settings, text));
             let value = text.map_or(Value::Null, Value::Untyped);
@@ -72,7 +78,7 @@ fn places(file: &File, plan: &Plan, names: &[String]) -> Result<Vec<Option<usize
     }
     let is_known = |name: &&String| plan.columns.iter().any(|column| column.from == **name);
     match names.iter().find(|name| !is_known(name)) {
-        Some(name) if !plan.declared => Err(plan.unknown(&file.name, name)),
+        Some(name) if !plan.declared => Err(plan.unknown(name).context(&file.name)),
         _ => Ok(places),
     }
 }

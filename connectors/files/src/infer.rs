@@ -8,7 +8,8 @@ use crate::value::{EXACT, Value};
 const FLOAT_DIGITS: usize = 15;
 
 /// What the values of a column were so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
     /// Nothing but nulls.
     #[default]

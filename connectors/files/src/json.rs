@@ -46,7 +46,8 @@ pub(crate) fn read(file: &File, plan: &Plan, sink: &mut Sink<'_>) -> Result<bool
     let (mut is_plain, mut spare) = (passes(plan), Vec::new());
     while let Some(element) = next(file, &mut elements)? {
         let text = text(file, &element)?;
-        let mut row = Row { plan, names: &names, values: emptied(spare), misfit: None, is_plain: true, seen: 0 };
+        let mut row =
+            Row { plan, names: &names, values: emptied(spare), misfit: None, is_plain: true, seen: 0 };
         row.values.resize(plan.columns.len(), Value::Absent);
         let mut reader = serde_json::Deserializer::from_str(text);
         (&mut row).deserialize(&mut reader).map_err(|error| match row.misfit.take() {
@@ -184,7 +185,7 @@ impl<'de> Visitor<'de> for &mut Row<'_, 'de> {
             let raw: &'de RawValue = map.next_value()?;
             let Some(index) = self.find(&name) else {
                 if !self.plan.declared {
-                    self.misfit = Some(self.plan.unknown("an object", &name));
+                    self.misfit = Some(self.plan.unknown(&name));
                     return Err(de::Error::custom("an unknown key"));
                 }
                 self.is_plain = false;
@@ -200,7 +201,7 @@ impl<'de> Visitor<'de> for &mut Row<'_, 'de> {
             let value = value(raw).map_err(de::Error::custom)?;
             self.is_plain &= is_plain(column, &value);
             self.seen += 1;
-            match self.plan.value(column, value, || "in an object".to_owned()) {
+            match self.plan.value(column, value, String::new) {
                 Ok(value) => *slot = value,
                 Err(error) => {
                     self.misfit = Some(error);

@@ -27,11 +27,13 @@ pub(crate) struct Fingerprint {
 
 impl Fingerprint {
     /// Reads the file once.
-    pub(crate) fn of(file: &File) -> Result<Self> {
-        let mut reader = std::fs::File::open(&file.path).context(&file.name)?;
+    pub(crate) fn of(ctx: &Context<Settings>, file: &File) -> Result<Self> {
+        let unreadable = |error: std::io::Error| Error::invalid_data(format!("{}: {error}", file.name));
+        let mut reader = std::fs::File::open(&file.path).map_err(unreadable)?;
         let (mut hash, mut chunk) = (Hash::default(), vec![0; CHUNK]);
         loop {
-            match reader.read(&mut chunk).context(&file.name)? {
+            ctx.cancelled()?;
+            match reader.read(&mut chunk).map_err(unreadable)? {
                 0 => break,
                 read => hash.add(chunk.get(..read).unwrap_or_default()),
             }
@@ -165,6 +167,11 @@ impl Known {
         known.is_some_and(|known| {
             known.size == file.size && known.modified == file.modified && known.modified.is_some()
         })
+    }
+
+    /// Whether it may have the content that it had, to judge by its size.
+    pub(crate) fn has_size(&self, file: &File) -> bool {
+        self.get(&file.name).is_some_and(|known| known.size == file.size)
     }
 
     /// Whether it has the content that it had.

@@ -56,7 +56,8 @@ impl Connector for Files {
         let mut streams = Vec::new();
         for source in sources(settings)? {
             let mut broken = Broken::default();
-            let plan = plan(settings, &source, &[], &mut broken)?;
+            let found = columns(settings, &source, &[], Vec::new(), &mut broken)?;
+            let plan = plan(&source, found)?;
             match plan.stream.fields.is_empty() {
                 false => streams.push(plan.stream),
                 true => broken.finish(source.files.len())?,
@@ -83,7 +84,7 @@ impl Connector for Files {
         }
         let mut progress =
             Progress { done: 0, total: work.iter().map(|(.., changed)| changed.len() as u64).sum() };
-        info!("{} files are new or changed", progress.total);
+        info!("new or changed files: {}", progress.total);
         let total = usize::try_from(progress.total).unwrap_or(usize::MAX);
         let mut broken = Broken::default();
         for (source, mut known, changed) in work {
@@ -151,11 +152,25 @@ fn import(
     if changed.is_empty() {
         return Ok(());
     }
-    let plan = plan(&ctx.config(), source, &changed, broken)?;
+    // What earlier runs have found stays, so that a new file cannot narrow a type.
+    let key = format!("{}/columns", source.settings.name);
+    let before: Vec<(String, Kind)> = ctx.state(&key)?.unwrap_or_default();
+    let found = columns(&ctx.config(), source, &changed, before.clone(), broken)?;
+    if found != before {
+        ctx.set_state(&key, &found)?;
+    }
+    let plan = plan(source, found)?;
     let mut table = None;
     for file in &changed {
         ctx.cancelled()?;
-        if !broken.has(file) {
+        let is_preview = ctx.run().preview_rows().is_some() && !plan.columns.is_empty();
+        if broken.has(file) {
+            // It was told when its columns were looked for.
+        } else if is_preview {
+            // Nobody waits for the end of a file to see its first rows.
+            let table = opened(ctx, &plan, &mut table)?;
+            read(ctx, &plan, file, Some(table))?;
+        } else {
             match take(ctx, &plan, file, &mut table)? {
                 Ok(fingerprint) => {
                     if known.has(file) && plan.stream.primary_key.is_empty() {
@@ -185,45 +200,47 @@ fn without_touched(
 ) -> Result<Vec<File>> {
     let mut left = Vec::new();
     for file in changed {
-        if known.has(&file) {
-            ctx.cancelled()?;
-            let now = Fingerprint::of(&file)?;
-            if known.has_content(&file, &now) {
-                known.insert(ctx, &file, &now)?;
-                progress.one_more(ctx);
-                continue;
-            }
+        if known.has_size(&file)
+            && let Ok(now) = of_file(Fingerprint::of(ctx, &file))?
+            && known.has_content(&file, &now)
+        {
+            known.insert(ctx, &file, &now)?;
+            progress.one_more(ctx);
+            continue;
         }
         left.push(file);
     }
     Ok(left)
 }
 
-/// Checks a file, then writes its rows. The inner error is one of the file, of
-/// which nothing was written; the outer one ends the run.
+/// What can be wrong with a file, apart from what ends the run.
+type OfFile<T> = std::result::Result<T, Error>;
+
+/// Tells errors of a file from others: cancellation, a limit, the host's.
+fn of_file<T>(result: Result<T>) -> Result<OfFile<T>> {
+    match result {
+        Err(error) if error.kind() != ErrorKind::InvalidData => Err(error),
+        result => Ok(result),
+    }
+}
+
+/// Checks a file, then writes its rows; of a file that is broken nothing.
 fn take(
     ctx: &mut Context<Settings>,
     plan: &Plan,
     file: &File,
     table: &mut Option<Table>,
-) -> Result<std::result::Result<Fingerprint, Error>> {
-    let fingerprint = match Fingerprint::of(file) {
+) -> Result<OfFile<Fingerprint>> {
+    let fingerprint = match of_file(Fingerprint::of(ctx, file))? {
         Ok(fingerprint) => fingerprint,
-        Err(error) => return Ok(Err(Error::invalid_data(error.message()))),
+        Err(error) => return Ok(Err(error)),
     };
-    // Nobody waits for the end of a file to see its first rows.
-    let is_preview = ctx.run().preview_rows().is_some();
-    let checked = if is_preview { Ok((1, false)) } else { read(ctx, plan, file, None) };
-    let (rows, is_plain) = match checked {
+    let (rows, is_plain) = match of_file(read(ctx, plan, file, None))? {
         Ok(found) => found,
-        Err(error) if error.kind() == ErrorKind::InvalidData => return Ok(Err(error)),
-        Err(error) => return Err(error),
+        Err(error) => return Ok(Err(error)),
     };
     if rows > 0 {
-        let table = match *table {
-            Some(table) => table,
-            None => *table.insert(ctx.open_stream(plan.stream.clone(), Open::default())?),
-        };
+        let table = opened(ctx, plan, table)?;
         if is_plain {
             ctx.copy_json(table, input::open(file)?).context(&file.name)?;
         } else {
@@ -235,6 +252,13 @@ fn take(
         return Err(Error::unavailable(message));
     }
     Ok(Ok(fingerprint))
+}
+
+fn opened(ctx: &mut Context<Settings>, plan: &Plan, table: &mut Option<Table>) -> Result<Table> {
+    match *table {
+        Some(table) => Ok(table),
+        None => Ok(*table.insert(ctx.open_stream(plan.stream.clone(), Open::default())?)),
+    }
 }
 
 /// Reads a file: into a table, or only to look at it. Answers how many rows it
@@ -250,21 +274,36 @@ fn read(ctx: &mut Context<Settings>, plan: &Plan, file: &File, table: Option<Tab
     Ok((sink.rows, is_plain))
 }
 
-/// What the columns of a stream are: as declared, or as the files say, those
-/// that have changed first.
-fn plan(settings: &Settings, source: &Source, changed: &[File], broken: &mut Broken) -> Result<Plan> {
-    if let Some(plan) = Plan::declared(&source.settings)? {
-        return Ok(plan);
+/// What the columns of a stream are: as declared, or as they were found.
+fn plan(source: &Source, found: Vec<(String, Kind)>) -> Result<Plan> {
+    match Plan::declared(&source.settings)? {
+        Some(plan) => Ok(plan),
+        None => Plan::inferred(&source.settings, found),
+    }
+}
+
+/// The columns that were known before, widened by what the files say: those that
+/// have changed, and the others if nothing was known.
+fn columns(
+    settings: &Settings,
+    source: &Source,
+    changed: &[File],
+    before: Vec<(String, Kind)>,
+    broken: &mut Broken,
+) -> Result<Vec<(String, Kind)>> {
+    if !source.settings.fields.is_empty() {
+        return Ok(Vec::new());
     }
     let most = usize::try_from(settings.sample_files).unwrap_or(usize::MAX);
     let is_changed = |file: &&File| changed.iter().any(|changed| changed.name == file.name);
-    let others: Vec<&File> = source.files.iter().filter(|file| !is_changed(file)).collect();
+    let others: Vec<&File> =
+        source.files.iter().filter(|file| before.is_empty() && !is_changed(file)).collect();
     let changed = spread(changed.iter().collect(), most);
     let others = spread(others, most - changed.len());
     let sample: Vec<&File> = changed.into_iter().chain(others).collect();
 
     let json = sample.iter().all(|file| file.format != Format::Csv);
-    let mut found: Vec<(String, Kind)> = Vec::new();
+    let mut found = before;
     for file in sample {
         let columns = match file.format {
             Format::Csv => delimited::columns(file, &source.settings, settings.sample_rows),
@@ -278,7 +317,13 @@ fn plan(settings: &Settings, source: &Source, changed: &[File], broken: &mut Bro
             Err(error) => return Err(error),
         }
     }
-    Plan::inferred(&source.settings, found)
+    for (_, kind) in &mut found {
+        // A table has a column for it, whose type is this.
+        if *kind == Kind::Nothing {
+            *kind = Kind::Text;
+        }
+    }
+    Ok(found)
 }
 
 fn merge(found: &mut Vec<(String, Kind)>, columns: Vec<(String, Kind)>, json: bool) {

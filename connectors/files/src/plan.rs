@@ -122,18 +122,17 @@ impl Plan {
         place: impl FnOnce() -> String,
     ) -> Result<Value<'a>> {
         match value.into_type(column.data_type) {
-            Ok(Value::Null) if !column.nullable => Err(Error::invalid_data(format!(
-                "{}, column `{}`: there is no value, but the column is part of the primary key",
-                place(),
-                column.from
-            ))),
+            Ok(Value::Null) if !column.nullable => {
+                let what = "there is no value, but the column is part of the primary key";
+                Err(at(&place(), column, what))
+            }
             Ok(value) => Ok(value),
-            Err(value) => Err(self.misfit(column, &value, place())),
+            Err(value) => Err(self.misfit(column, &value, &place())),
         }
     }
 
     #[cold]
-    fn misfit(&self, column: &Column, value: &Value<'_>, place: String) -> Error {
+    fn misfit(&self, column: &Column, value: &Value<'_>, place: &str) -> Error {
         let wanted = type_name(column.data_type);
         let out = if self.declared || self.settings.types.contains_key(&column.name) {
             String::new()
@@ -143,17 +142,13 @@ impl Plan {
                 self.stream.name, column.name
             )
         };
-        Error::invalid_data(format!(
-            "{place}, column `{}`: {} does not fit the type {wanted}{out}",
-            column.from,
-            value.shown()
-        ))
+        at(place, column, &format!("{} does not fit the type {wanted}{out}", value.shown()))
     }
 
     /// A column of a file that the plan does not have.
-    pub(crate) fn unknown(&self, place: &str, name: &str) -> Error {
+    pub(crate) fn unknown(&self, name: &str) -> Error {
         Error::invalid_data(format!(
-            "{place}: the column `{name}` was not in the rows and files from which columns were inferred: declare `Fields` of the stream `{}`, or raise `SampleRows` and `SampleFiles`",
+            "the column `{name}` was not in the rows and files from which columns were inferred: declare `Fields` of the stream `{}`, or raise `SampleRows` and `SampleFiles`",
             self.stream.name
         ))
     }
@@ -167,6 +162,13 @@ impl Plan {
     ) -> Error {
         Error::invalid_data(format!("{}: it has no column `{name}`; {}", file.name, instead(name, there)))
     }
+}
+
+/// An error of a value in a file. Whoever knows the place only later leaves it
+/// empty, and adds it as a context.
+fn at(place: &str, column: &Column, what: &str) -> Error {
+    let gap = if place.is_empty() { "" } else { ", " };
+    Error::invalid_data(format!("{place}{gap}column `{}`: {what}", column.from))
 }
 
 /// What one may have meant, or what there is.

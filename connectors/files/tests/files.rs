@@ -83,8 +83,15 @@ fn real_files_are_streams_named_after_them() {
     assert_eq!(
         types(&run, "cars"),
         [
-            "Name Text", "Miles_per_Gallon Float64", "Cylinders Int64", "Displacement Float64", "Horsepower Int64",
-            "Weight_in_lbs Int64", "Acceleration Float64", "Year Date", "Origin Text",
+            "Name Text",
+            "Miles_per_Gallon Float64",
+            "Cylinders Int64",
+            "Displacement Float64",
+            "Horsepower Int64",
+            "Weight_in_lbs Int64",
+            "Acceleration Float64",
+            "Year Date",
+            "Origin Text",
         ]
     );
     assert_eq!(run.rows("cars").len(), 406);
@@ -98,8 +105,14 @@ fn real_files_are_streams_named_after_them() {
 #[test]
 fn a_folder_is_a_stream_with_all_below_it() {
     let folder = Folder::new();
-    folder.write("orders/2024/a.csv", "id\n1\n").write("orders/b.jsonl", "{\"id\": 2}").write("other.csv", "x\n1\n");
-    folder.write("orders/_unfinished.csv", "id\nx").write(".hidden.csv", "id\nx").write("readme.txt", "no data");
+    folder
+        .write("orders/2024/a.csv", "id\n1\n")
+        .write("orders/b.jsonl", "{\"id\": 2}")
+        .write("other.csv", "x\n1\n");
+    folder
+        .write("orders/_unfinished.csv", "id\nx")
+        .write(".hidden.csv", "id\nx")
+        .write("readme.txt", "no data");
     let run = folder.run(json!({}));
     run.assert_ok();
     assert_eq!(run.rows("orders"), [json!({"id": 1}), json!({"id": 2})]);
@@ -136,8 +149,11 @@ fn new_and_changed_files_only() {
     assert_eq!(third.written("t") - second.written("t"), 1);
     let names = |run: &TestRun| {
         let parts = (0..64).filter_map(|part| run.state(&format!("t/{part:02x}")).cloned());
-        let mut names: Vec<String> =
-            parts.flat_map(|part| part.as_object().into_iter().flat_map(|part| part.keys().cloned()).collect::<Vec<_>>()).collect();
+        let mut names: Vec<String> = parts
+            .flat_map(|part| {
+                part.as_object().into_iter().flat_map(|part| part.keys().cloned()).collect::<Vec<_>>()
+            })
+            .collect();
         names.sort();
         names
     };
@@ -148,7 +164,10 @@ fn new_and_changed_files_only() {
     assert_eq!(fourth.written("t") - third.written("t"), 2);
     let mut rows = fourth.rows("t").to_vec();
     rows.sort_by_key(|row| row["id"].as_i64());
-    assert_eq!(rows, [json!({"id": 1, "v": "changed"}), json!({"id": 2, "v": "again"}), json!({"id": 3, "v": "z"})]);
+    assert_eq!(
+        rows,
+        [json!({"id": 1, "v": "changed"}), json!({"id": 2, "v": "again"}), json!({"id": 3, "v": "z"})]
+    );
 
     for run_type in ["MANUAL_BACKFILL", "FULL_REFRESH"] {
         let again = folder.host(keyed()).after(&fourth).run_type(run_type).run::<Files>();
@@ -166,7 +185,12 @@ fn a_changed_file_without_a_key_is_added_again_and_told() {
     let second = folder.host(json!({})).after(&first).run::<Files>();
     second.assert_ok();
     assert_eq!(second.rows("a").len(), 3);
-    assert!(second.logs().iter().any(|log| log.message.starts_with("a.csv: it has changed; the stream has no primary key")));
+    assert!(
+        second
+            .logs()
+            .iter()
+            .any(|log| log.message.starts_with("a.csv: it has changed; the stream has no primary key"))
+    );
 }
 
 #[test]
@@ -244,7 +268,7 @@ fn what_comes_after_the_sample_is_an_error_with_a_way_out() {
     folder.write("a.csv", "id\n1\n").write("b.json", "[{\"id\": 1}, {\"id\": 1, \"more\": 2}]");
     assert_eq!(
         folder.error(sampled(stream(json!({})))),
-        "1 of 2 files are broken (the others were read): b.json: line 1: an object: the column `more` was not in the \
+        "1 of 2 files are broken (the others were read): b.json: line 1: the column `more` was not in the \
          rows and files from which columns were inferred: declare `Fields` of the stream `t`, or raise `SampleRows` \
          and `SampleFiles`"
     );
@@ -269,6 +293,23 @@ fn types_widen_over_files_and_a_column_may_be_missing() {
 }
 
 #[test]
+fn a_new_file_cannot_narrow_what_the_ones_before_it_were() {
+    let folder = Folder::new();
+    folder.write("a.jsonl", "{\"n\": 1.5, \"raw\": [1], \"none\": null}\n");
+    let first = folder.run(stream(json!({})));
+    assert_eq!(types(&first, "t"), ["n Float64", "raw Json", "none Text"]);
+    std::fs::remove_file(folder.0.path().join("a.jsonl")).unwrap();
+    folder.write("b.jsonl", "{\"raw\": 1, \"n\": 2, \"new\": true}\n");
+    let second = folder.host(stream(json!({}))).after(&first).run::<Files>();
+    second.assert_ok();
+    assert_eq!(types(&second, "t"), ["n Float64", "raw Json", "none Text", "new Boolean"]);
+    assert_eq!(second.rows("t")[1], json!({"n": 2.0, "raw": 1, "none": null, "new": true}));
+    let anew = folder.host(stream(json!({}))).after(&second).run_type("FULL_REFRESH").run::<Files>();
+    anew.assert_ok();
+    assert_eq!(types(&anew, "t"), ["raw Int64", "n Int64", "new Boolean"]);
+}
+
+#[test]
 fn csv_in_all_its_dialects() {
     let read = |name: &str, bytes: &[u8], parameters: Value| {
         let folder = Folder::new();
@@ -282,13 +323,19 @@ fn csv_in_all_its_dialects() {
     assert_eq!(read("t.csv", b"\xef\xbb\xbfa;b\r\n1;\"x, \"\"y\"\"\nz\"\r\n2;\r\n", json!({})), expected);
     assert_eq!(read("t.tsv", b"a\tb\n1\t\"x, \"\"y\"\"\nz\"\n2\t", json!({})), expected);
     assert_eq!(read("t.CSV.GZ", &gzip(b"a,b\n1,\"x, \"\"y\"\"\nz\"\n2,\n"), json!({})), expected);
-    assert_eq!(read("t.txt", b"a#b\n1#\"x, \"\"y\"\"\nz\"\n2#", json!({"Format": "csv", "Delimiter": "#"})), expected);
+    assert_eq!(
+        read("t.txt", b"a#b\n1#\"x, \"\"y\"\"\nz\"\n2#", json!({"Format": "csv", "Delimiter": "#"})),
+        expected
+    );
     assert_eq!(
         read("t.csv", b"1, x \nNA,NA\n", json!({"Header": false, "Trim": true, "NullValues": ["NA"]})),
         [json!({"column_1": 1, "column_2": "x"}), json!({"column_1": null, "column_2": null})]
     );
     let fields = json!([{"Name": "id", "Type": "int64"}, {"Name": "price", "Type": "decimal(8,2)"}]);
-    assert_eq!(read("t.csv", b"1,2.50,x\n", json!({"Header": false, "Fields": fields})), [json!({"id": 1, "price": "2.50"})]);
+    assert_eq!(
+        read("t.csv", b"1,2.50,x\n", json!({"Header": false, "Fields": fields})),
+        [json!({"id": 1, "price": "2.50"})]
+    );
     let fields = json!([{"Name": "price", "Type": "decimal(8,2)", "From": "Price (EUR)"}, {"Name": "seen", "Type": "timestamp"}]);
     assert_eq!(
         read("t.csv", b"seen,other,Price (EUR)\n2024-02-29 12:00,x,2.50\n", json!({"Fields": fields})),
@@ -309,7 +356,10 @@ fn json_in_all_its_forms() {
     };
     let expected = [json!({"a": 1, "b": {"x": [1.5]}}), json!({"a": 2, "b": null})];
     assert_eq!(read("t.json", "[{\"a\": 1, \"b\": {\"x\": [1.5]}}, {\"a\": 2}]", json!({})), expected);
-    assert_eq!(read("t.jsonl", "{\"a\": 1, \"b\": {\"x\": [1.5]}}\n\n{\"b\": null, \"a\": 2}", json!({})), expected);
+    assert_eq!(
+        read("t.jsonl", "{\"a\": 1, \"b\": {\"x\": [1.5]}}\n\n{\"b\": null, \"a\": 2}", json!({})),
+        expected
+    );
     assert_eq!(read("t.ndjson", "{\"a\": 1,\n\"b\": {\"x\": [1.5]}}{\"a\": 2}", json!({})), expected);
     assert_eq!(read("t.json", "{\"a\": 1}", json!({})), [json!({"a": 1})]);
     assert_eq!(
@@ -381,7 +431,8 @@ fn parquet_of_every_type() {
 
 #[test]
 fn parquet_with_several_row_groups_and_codecs() {
-    let cars: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(data("cars.json")).unwrap()).unwrap();
+    let cars: Vec<Value> =
+        serde_json::from_str(&std::fs::read_to_string(data("cars.json")).unwrap()).unwrap();
     for name in ["cars-none.parquet", "cars-snappy.parquet", "cars-zstd.parquet", "cars-v2.parquet"] {
         let folder = Folder::new();
         folder.take(name);
@@ -407,7 +458,10 @@ fn parquet_that_is_broken_in_the_middle() {
     folder.write("a.parquet", bytes).take("cars-none.parquet");
     let run = folder.run(stream(json!({})));
     let message = run.error().unwrap().message();
-    assert!(message.starts_with("1 of 2 files are broken (the others were read): a.parquet: after row "), "{message}");
+    assert!(
+        message.starts_with("1 of 2 files are broken (the others were read): a.parquet: after row "),
+        "{message}"
+    );
     assert_eq!(run.rows("t").len(), 40);
 }
 
@@ -425,13 +479,22 @@ fn wrong_settings_are_told() {
             stream(json!({})),
             "stream `t`: the name of `b.txt` does not tell its format; set `Format`, or a `Path` that leaves it out",
         ),
-        (stream(json!({"Path": "a.csv", "PrimaryKey": ["name"]})), "stream `t`: `PrimaryKey` names `name`; did you mean `Name`?"),
-        (stream(json!({"Path": "a.csv", "Types": {"price": "text"}})), "stream `t`: `Types` names `price`; there are `id`, `Name`"),
+        (
+            stream(json!({"Path": "a.csv", "PrimaryKey": ["name"]})),
+            "stream `t`: `PrimaryKey` names `name`; did you mean `Name`?",
+        ),
+        (
+            stream(json!({"Path": "a.csv", "Types": {"price": "text"}})),
+            "stream `t`: `Types` names `price`; there are `id`, `Name`",
+        ),
         (
             stream(json!({"Path": "a.csv", "Types": {"id": "integer"}})),
             "stream `t`: `integer` is no type for `id`: write boolean, int64, float64, decimal(12,2), text, date, timestamp, json or bytes",
         ),
-        (stream(json!({"Path": "a.csv", "Delimiter": "::"})), "stream `t`: the delimiter `::` is not one ASCII character or `tab`"),
+        (
+            stream(json!({"Path": "a.csv", "Delimiter": "::"})),
+            "stream `t`: the delimiter `::` is not one ASCII character or `tab`",
+        ),
         (
             stream(json!({"Path": "a.csv", "Fields": [{"Name": "nam", "Type": "text"}]})),
             "1 of 1 files are broken (the others were read): a.csv: it has no column `nam`; did you mean `Name`?",

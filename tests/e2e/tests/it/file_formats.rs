@@ -40,15 +40,24 @@ fn every_format_and_nothing_twice() {
         .collect();
     assert_eq!(rows, [r#""cars" 406 "append""#, r#""lines" 2 "append""#, r#""stocks" 560 "append""#, r#""types" 2 "append""#]);
     assert_snapshot!(lab.query("SELECT * FROM stocks LIMIT 1"), @"MSFT|Jan 1 2000|39.81");
-    assert_snapshot!(lab.query("SELECT * FROM cars LIMIT 1"), @"");
-    assert_snapshot!(lab.query("SELECT * FROM lines"), @"");
-    assert_snapshot!(lab.query("SELECT * FROM types"), @"");
+    assert_snapshot!(lab.query("SELECT * FROM cars LIMIT 1"), @"chevrolet chevelle malibu|18.0|8|307.0|130|3504|12.0|1970-01-01|USA");
+    assert_snapshot!(lab.query("SELECT * FROM lines"), @r#"
+    1|{"b": 1.50, "a": 2}
+    2|[1,  2]
+    "#);
+    assert_snapshot!(lab.query("SELECT * FROM types"), @r#"
+    1|-1|9223372036854775807|18446744073709551615|0.5|1234567.89|grün "q"|x'00ff'|2024-02-29|2024-02-29T12:00:00.000000Z|2024-02-29T12:00:00.123456Z|01:02:03.5|[1,null,3]|{"a":1.5,"b":"x\"y","c":[1.10]}|{"k":1}|d
+    NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL
+    "#);
 
     assert_eq!(run(&lab).success().report()["streams"], json!([]), "nothing changed");
     lab.write("in/lines.jsonl", "{\"id\": 3, \"raw\": 1}\n");
     let outcome = run(&lab).success();
     assert_eq!(outcome.report()["streams"][0]["rows"], 1);
-    assert_snapshot!(outcome.log(), @"");
+    assert_snapshot!(outcome.log(), @r"
+    info connector: new or changed files: 1
+    warn connector: lines.jsonl: it has changed; the stream has no primary key, so its rows were added again
+    ");
     assert_eq!(lab.query("SELECT count(*) FROM lines"), "3");
 }
 
@@ -74,7 +83,7 @@ fn a_broken_file_is_named_and_the_others_are_read() {
     lab.write("in/stocks/a.csv", "id,price\n1,2.5\n");
     lab.write("in/stocks/b.csv", "id,price\n2,2.5\n3\n");
     lab.write("in/stocks/c.csv", "id,price\n4,2.5\n");
-    assert_snapshot!(run(&lab).failure(), @"");
+    assert_snapshot!(run(&lab).failure(), @"1 connector: 1 of 3 files are broken (the others were read): stocks/b.csv: line 3: the row has 1 values, but the first line has 2");
     assert_eq!(lab.query("SELECT group_concat(id) FROM stocks"), "1,4");
     lab.write("in/stocks/b.csv", "id,price\n2,2.5\n3,\n");
     assert_eq!(run(&lab).success().report()["streams"][0]["rows"], 2, "what was mended, and nothing else");
@@ -102,5 +111,12 @@ fn the_first_rows_of_a_file_need_not_wait_for_its_end() {
     lab.write("in/a.csv", "id\n1\n2\n3\n");
     let arguments = ["preview", "connector.wasm", "--config", "cfg.json", "--mount", "in:/data", "--limit", "2"];
     let outcome = lab.command(&arguments).env("COLUMNS", "60").start().wait().success();
-    assert_snapshot!(outcome.stdout, @"");
+    assert_snapshot!(outcome.stdout, @r"
+    a (append-only): the first 2 rows
+       id
+    int64
+    ─────
+        1
+        2
+    ");
 }

@@ -90,12 +90,22 @@ fn rows_as_json_lines() {
         { "Behaviour": "json_lines", "Stream": "numbers", "Fields": fields, "Lines": lines.join("\n") },
     ]);
     let outcome = preview(&lab, steps.clone(), &["--output", "json"]).success();
-    assert_snapshot!(outcome.stdout, @"");
+    assert_snapshot!(outcome.stdout, @r#"
+    {"stream":"numbers","row":{"id":1,"price":"1.50","day":"2024-02-29","at":"2024-02-29T12:00:00.000000Z","raw":{"b": [1.50], "a": null},"text":""}}
+    {"stream":"numbers","row":{"id":2,"price":null,"day":null,"at":null,"raw":null,"text":"line\nline \u001b[31mred \u009b\u202e"}}
+    "#);
     assert_eq!(outcome.stderr, "");
     assert_eq!(outcome.events()[1]["row"]["text"], "line\nline \u{1b}[31mred \u{9b}\u{202e}");
 
     let outcome = preview(&lab, steps, &["--stream", "numbers"]).success();
-    assert_snapshot!(outcome.stdout, @"");
+    assert_snapshot!(outcome.stdout, @r#"
+    numbers (append-only): 2 rows, no more
+       id │    price │ day      │ at       │ raw      │ text
+    int64 │ decimal… │ date     │ timesta… │ json     │ text
+    ──────┼──────────┼──────────┼──────────┼──────────┼─────────
+        1 │     1.50 │ 2024-02… │ 2024-02… │ {"b": [… │ ""
+        2 │     NULL │ NULL     │ NULL     │ NULL     │ line\nl…
+    "#);
 }
 
 #[test]
