@@ -7,8 +7,8 @@ CARGO ?= cargo
 # Tests of the storages wait for services more than they work.
 export RUST_TEST_THREADS ?= 4
 GUEST = $(CARGO) build --locked --target wasm32-wasip2 --profile guest
-CONNECTORS = payments-directory open-holidays bank-of-canada tiktok-ads open-exchange-rates github \
-	google-ads facebook-marketing
+CONNECTORS = payments-directory files open-holidays bank-of-canada tiktok-ads open-exchange-rates \
+	github google-ads facebook-marketing
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 WASM = $(TARGET)/wasm32-wasip2/guest
 HOST = $(TARGET)/debug/ow-host

@@ -49,11 +49,12 @@ impl<C: DeserializeOwned> Context<C> {
             Some(_) => return Err(Error::config("source.config is not an object")),
         };
         run.override_parameters(&mut parameters);
+        let tables = Tables::new(run.preview_rows());
         Ok(Self {
             config: Rc::new(crate::config::read(parameters)?),
             run: Rc::new(run),
             http: Client::new().header("user-agent", user_agent),
-            tables: Tables::default(),
+            tables,
         })
     }
 }
@@ -299,8 +300,18 @@ mod tests {
         name: &str,
         work: impl FnOnce(&mut Context<IgnoredAny>) -> Result<T>,
     ) -> (Result<T>, Stream, Vec<Value>, Vec<usize>) {
+        written_in("{}", name, work)
+    }
+
+    /// The same in a run of this configuration.
+    fn written_in<T>(
+        run_config: &str,
+        name: &str,
+        work: impl FnOnce(&mut Context<IgnoredAny>) -> Result<T>,
+    ) -> (Result<T>, Stream, Vec<Value>, Vec<usize>) {
         let before = native::replace(Fake::default());
-        let mut ctx = Context::from_variables(|_| None, "test").unwrap();
+        let variable = |name: &str| (name == "OW_RUN_CONFIG").then(|| run_config.to_owned());
+        let mut ctx = Context::from_variables(variable, "test").unwrap();
         let result = work(&mut ctx).and_then(|result| ctx.flush().map(|()| result));
         let mut fake = native::replace(before);
         fake.commit();
@@ -365,6 +376,19 @@ mod tests {
             texts.iter().try_for_each(|text| ctx.write_row(table, &[Cell::Text(text)]))
         });
         assert_eq!(batches, [2, 1, 5, 1]);
+    }
+
+    #[test]
+    fn a_preview_gets_its_rows_at_once() {
+        let run_config = r#"{"type": "INCREMENTAL", "data": [], "state": {}, "previewRows": 3}"#;
+        let (_, _, _, batches) = written_in(run_config, "n", |ctx| {
+            assert_eq!(ctx.run().preview_rows(), Some(3));
+            let table = ctx.open_stream(Stream::new("n").field(Field::of::<bool>("x")), Open::default())?;
+            (0..7).try_for_each(|_| ctx.write_row(table, &[Cell::Bool(true)]))?;
+            ctx.write_json(table, b"{\"x\": true}\n{\"x\": true}\n")?;
+            ctx.write_json(table, b"{\"x\": true}")
+        });
+        assert_eq!(batches, [3, 3, 1, 2, 1]);
     }
 
     #[test]

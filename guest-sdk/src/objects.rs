@@ -235,8 +235,13 @@ impl Objects {
         here.was_null = true;
         let targets: Vec<Target> = here.keys.values().copied().collect();
         for target in targets {
-            if let Some(mark) = target.column.and_then(|column| self.marks.get_mut(column)) {
-                mark.seen = true;
+            if let Some(column) = target.column {
+                let twins = self.twins.iter().filter(|(first, _)| *first == column).map(|(_, twin)| *twin);
+                for column in twins.chain([column]) {
+                    if let Some(mark) = self.marks.get_mut(column) {
+                        mark.seen = true;
+                    }
+                }
             }
             if let Some(below) = target.level {
                 self.no_object(below);

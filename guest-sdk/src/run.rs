@@ -30,6 +30,7 @@ pub struct Run {
     data_mart_id: String,
     run_id: String,
     today: Date,
+    preview_rows: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -38,6 +39,8 @@ struct RunConfig {
     kind: RunType,
     #[serde(default)]
     data: Value,
+    #[serde(default, rename = "previewRows")]
+    preview_rows: Option<usize>,
 }
 
 impl Run {
@@ -47,9 +50,9 @@ impl Run {
         run_id: String,
         today: Date,
     ) -> Result<Self> {
-        let RunConfig { kind, data } = serde_json::from_str(config.unwrap_or("{}"))
+        let RunConfig { kind, data, preview_rows } = serde_json::from_str(config.unwrap_or("{}"))
             .map_err(|error| Error::config(format!("OW_RUN_CONFIG: {error}")))?;
-        Ok(Self { kind, data, data_mart_id, run_id, today })
+        Ok(Self { kind, data, data_mart_id, run_id, today, preview_rows })
     }
 
     /// The kind of this run.
@@ -70,6 +73,13 @@ impl Run {
     /// The day on which it started, in UTC.
     pub fn today(&self) -> Date {
         self.today
+    }
+
+    /// In a preview, the rows of each stream that somebody wants to look at: the
+    /// run is cancelled as soon as they are written. A page or a file that holds
+    /// so many is enough.
+    pub fn preview_rows(&self) -> Option<usize> {
+        self.preview_rows
     }
 
     /// The run configuration's `data`, as an author's type: for `CUSTOM` runs.

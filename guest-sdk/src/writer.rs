@@ -81,10 +81,14 @@ impl Open {
 }
 
 /// All open tables of a run.
-#[derive(Default)]
-pub(crate) struct Tables(Vec<Buffer>);
+pub(crate) struct Tables {
+    buffers: Vec<Buffer>,
+    /// Rows from which on a batch is handed over.
+    batch_rows: usize,
+}
 
 struct Buffer {
+    batch_rows: usize,
     name: String,
     writer: host::Writer,
     columns: Columns,
@@ -95,10 +99,16 @@ struct Buffer {
 }
 
 impl Tables {
+    /// No tables. In a preview somebody waits for the first rows: batches are as
+    /// small as what is wanted.
+    pub(crate) fn new(preview_rows: Option<usize>) -> Self {
+        Self { buffers: Vec::new(), batch_rows: preview_rows.unwrap_or(BATCH_ROWS).clamp(1, BATCH_ROWS) }
+    }
+
     /// The table of a stream that is open already.
     #[inline]
     pub(crate) fn find(&self, name: &str) -> Option<Table> {
-        self.0.iter().position(|buffer| buffer.name == name).map(Table)
+        self.buffers.iter().position(|buffer| buffer.name == name).map(Table)
     }
 
     /// Opens a stream's table. A table that is open already is flushed and
@@ -108,31 +118,39 @@ impl Tables {
         let stream = choose(stream, options.fields)?;
         let mode = options.mode.unwrap_or_else(|| stream.default_mode());
         let table = self.find(&stream.name);
-        if let Some(buffer) = table.and_then(|Table(index)| self.0.get_mut(index)) {
+        if let Some(buffer) = table.and_then(|Table(index)| self.buffers.get_mut(index)) {
             buffer.flush()?;
             buffer.tell_absent();
         }
         let writer = host::open(&stream, mode)?;
         let columns = Columns::new(&all, |field| stream.fields.contains(field));
-        let reading = options.reading;
-        let buffer = Buffer { name: stream.name, writer, columns, reading, objects: None, lines: Vec::new() };
+        let (batch_rows, reading) = (self.batch_rows, options.reading);
+        let buffer = Buffer {
+            batch_rows,
+            name: stream.name,
+            writer,
+            columns,
+            reading,
+            objects: None,
+            lines: Vec::new(),
+        };
         match table {
             Some(Table(index)) => {
-                if let Some(old) = self.0.get_mut(index) {
+                if let Some(old) = self.buffers.get_mut(index) {
                     *old = buffer;
                 }
                 Ok(Table(index))
             }
             None => {
-                self.0.push(buffer);
-                Ok(Table(self.0.len() - 1))
+                self.buffers.push(buffer);
+                Ok(Table(self.buffers.len() - 1))
             }
         }
     }
 
     #[inline]
     fn get(&mut self, table: Table) -> Result<&mut Buffer> {
-        self.0.get_mut(table.0).ok_or_else(|| Error::internal("the table belongs to another run"))
+        self.buffers.get_mut(table.0).ok_or_else(|| Error::internal("the table belongs to another run"))
     }
 
     #[inline]
@@ -159,12 +177,12 @@ impl Tables {
     }
 
     pub(crate) fn flush(&mut self) -> Result<()> {
-        self.0.iter_mut().try_for_each(Buffer::flush)
+        self.buffers.iter_mut().try_for_each(Buffer::flush)
     }
 
     /// Says which columns stayed empty because no object had them.
     pub(crate) fn tell_absent(&self) {
-        self.0.iter().for_each(Buffer::tell_absent);
+        self.buffers.iter().for_each(Buffer::tell_absent);
     }
 }
 
@@ -230,8 +248,9 @@ impl Buffer {
             self.flush()?;
             bytes = append(&mut self.columns).map_err(|error| self.in_stream(error))?;
         }
-        let full =
-            self.columns.rows() >= BATCH_ROWS || self.columns.bytes() >= BATCH_BYTES || bytes >= LARGE_ROW;
+        let full = self.columns.rows() >= self.batch_rows
+            || self.columns.bytes() >= BATCH_BYTES
+            || bytes >= LARGE_ROW;
         if full { self.flush() } else { Ok(()) }
     }
 
@@ -271,7 +290,7 @@ impl Buffer {
         if self.lines.last().is_some_and(|byte| *byte != b'\n') {
             self.lines.push(b'\n');
         }
-        Ok(())
+        if self.batch_rows < BATCH_ROWS { self.flush() } else { Ok(()) }
     }
 
     /// Takes lines from a reader until its end.

@@ -24,6 +24,7 @@ pub mod local_files;
 #[cfg(feature = "postgres")]
 mod postgres;
 pub mod registry;
+pub mod sample;
 pub mod schema;
 pub mod sqlite;
 mod text;

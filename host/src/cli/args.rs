@@ -60,6 +60,18 @@ pub(super) enum Command {
     Check(Probe),
     /// List the streams that a run with this configuration can produce
     Discover(Probe),
+    /// Show the first rows of a connector's streams, without a storage
+    ///
+    /// The connector runs in the same sandbox as in `run`, with the same grants and
+    /// limits, but into no storage: nothing is kept, no state is read or changed. It
+    /// is stopped as soon as there are enough rows; before a stream that it comes to
+    /// late, it fetches the others.
+    ///
+    /// Secrets stand as `***`, control characters as escapes. NULL is no value, `""`
+    /// is an empty text. What is wider than the terminal is cut with `…`;
+    /// `--output json` shows everything, one `{"stream": …, "row": {…}}` a line.
+    #[command(after_help = PREVIEW_EXAMPLES)]
+    Preview(Preview),
     /// Show or reset what a data mart remembers from run to run
     #[command(subcommand)]
     State(State),
@@ -182,6 +194,36 @@ pub(super) struct Probe {
     #[command(flatten)]
     pub(super) target: Target,
 }
+
+#[derive(Debug, Args)]
+pub(super) struct Preview {
+    #[command(flatten)]
+    pub(super) target: Target,
+
+    /// Show this stream only (repeat for more) [default: all; `discover` lists them]
+    #[arg(long, value_name = "NAME", help_heading = "What to show")]
+    pub(super) stream: Vec<String>,
+
+    /// Rows of each stream
+    #[arg(long, value_name = "ROWS", help_heading = "What to show", default_value_t = 20)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(super) limit: u32,
+
+    #[command(flatten)]
+    pub(super) run: RunFlags,
+}
+
+/// What one may want of `preview`.
+const PREVIEW_EXAMPLES: &str = "\
+Examples:
+  ow-host preview holidays.wasm --config cfg.json
+      20 rows of each stream; ends early if all streams have as many
+  ow-host preview holidays.wasm --config cfg.json --stream publicHolidays --limit 5
+      5 rows of one stream, and no longer a wait than they take
+  ow-host preview --config cfg.json --set StartDate=2024-01-01 --state state.json
+      the rows of a backfill, or of a run that goes on from a state
+  ow-host preview --config cfg.json --output json | jq .row
+      for programs";
 
 #[derive(Debug, Args)]
 pub(super) struct Inspect {

@@ -10,15 +10,16 @@ use serde_json::{Map, Value};
 
 mod args;
 mod output;
+mod preview;
 mod signals;
 
-use self::args::{Cache as CacheCommand, Cli, Command, ConfigFile, RunFlags, Schema, State, Target};
+use self::args::{Cache as CacheCommand, Cli, Command, ConfigFile, Preview, RunFlags, Schema, State, Target};
 use self::output::Printer;
 use crate::cancel::Cancel;
 use crate::config::schema::{config_schema, run_config_schema};
 use crate::config::{Config, RunConfig};
 use crate::failure::{Failure, FailureClass};
-use crate::run::{CacheOption, ComponentSource, Runner, RunnerOptions, state};
+use crate::run::{CacheOption, ComponentSource, PreviewOptions, Runner, RunnerOptions, state};
 use crate::sandbox::{Cache, limits};
 use crate::storage::registry;
 
@@ -95,6 +96,7 @@ async fn command(command: Command, printer: &Printer) -> Result<u8, Failure> {
             let streams = probing(printer, &args.target)?.discover(source(&args.target), config).await?;
             printer.streams(&streams);
         }
+        Command::Preview(args) => return preview_command(args, printer).await,
         Command::State(command) => state_command(command, printer).await?,
         Command::Schema(schema) => printer.json(&match schema {
             Schema::Config => config_schema(),
@@ -115,13 +117,28 @@ async fn command(command: Command, printer: &Printer) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// A runner for `check` and `discover`, which a signal ends too.
+/// A runner for `check`, `discover` and `preview`, which a signal ends too.
 fn probing(printer: &Printer, target: &Target) -> Result<Runner, Failure> {
     let cancel = Cancel::new();
     signals::cancel_on_signal(&cancel)?;
-    // Their result is one document: events would stand between.
+    // Their result is one document or all rows: events would stand between.
     let events = (!printer.is_json()).then(|| printer.sink());
     Ok(Runner::new(RunnerOptions { events, cancel, ..options(target) }))
+}
+
+async fn preview_command(args: Preview, printer: &Printer) -> Result<u8, Failure> {
+    let printer = printer.clone().with_bar();
+    let (config, run_config) = (load_config(&args.target.config)?, load_run_config(&args.run)?);
+    let runner = probing(&printer, &args.target)?;
+    let wanted = PreviewOptions { streams: args.stream, limit: args.limit };
+    let preview = runner.preview(source(&args.target), config, run_config, wanted).await;
+    printer.clear_bar();
+    let preview = preview?;
+    printer.preview(&preview);
+    match preview.failure {
+        Some(failure) => Err(failure),
+        None => Ok(0),
+    }
 }
 
 async fn state_command(command: State, printer: &Printer) -> Result<(), Failure> {

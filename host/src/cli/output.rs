@@ -91,12 +91,15 @@ impl Printer {
                     denied.reason
                 ));
             }
-            (Output::Text, Event::Finished(_)) => {
-                if let Some(bar) = &self.bar {
-                    bar.finish_and_clear();
-                }
-            }
+            (Output::Text, Event::Finished(_)) => self.clear_bar(),
             (Output::Text, _) => {}
+        }
+    }
+
+    /// Takes the bar away, so that the result can be printed.
+    pub(super) fn clear_bar(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 
@@ -297,7 +300,7 @@ impl Printer {
 
 /// Writes to standard output. Whoever reads it may have gone (`| head`): that is
 /// no failure of the command.
-fn print(text: &str) {
+pub(super) fn print(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes());
     let _ = stdout.flush();

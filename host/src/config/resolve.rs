@@ -50,9 +50,10 @@ pub struct Resolved {
 
 impl Resolved {
     /// `OW_RUN_CONFIG` with the state that the run starts from, as JSON text by
-    /// key; [`RunConfig::start_state`] tells it.
+    /// key; [`RunConfig::start_state`] tells it. In a preview it says how many rows
+    /// are wanted.
     #[must_use]
-    pub fn ow_run_config(&self, state: &BTreeMap<String, String>) -> String {
+    pub fn ow_run_config(&self, state: &BTreeMap<String, String>, preview_rows: Option<u32>) -> String {
         let state: BTreeMap<&str, Box<RawValue>> = state
             .iter()
             .filter_map(|(key, text)| {
@@ -66,9 +67,11 @@ impl Resolved {
             r#type: RunType,
             data: &'a Value,
             state: BTreeMap<&'a str, Box<RawValue>>,
+            #[serde(rename = "previewRows", skip_serializing_if = "Option::is_none")]
+            preview_rows: Option<u32>,
         }
         let base = &self.ow_run_config_base;
-        let guest = Guest { r#type: base.run_type, data: &base.data, state };
+        let guest = Guest { r#type: base.run_type, data: &base.data, state, preview_rows };
         // Neither numbers nor keys of it can fail to be written.
         serde_json::to_string(&guest).unwrap_or_default()
     }
@@ -584,7 +587,7 @@ mod tests {
         let config = guest(&resolved);
         assert_eq!(config["Limit"]["value"], 7);
         assert_eq!(config["StartDate"]["value"], "2024-01-01");
-        let guest = resolved.ow_run_config(&BTreeMap::from([("k".into(), "{\"a\": 1.0}".into())]));
+        let guest = resolved.ow_run_config(&BTreeMap::from([("k".into(), "{\"a\": 1.0}".into())]), None);
         assert!(!guest.contains("12345"), "a secret reached the guest");
         let secret = resolved.secrets.iter().next().unwrap();
         insta::assert_snapshot!(guest.replace(&secret.placeholder, "<Pin>"));
@@ -604,10 +607,10 @@ mod tests {
         let set = set.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let run_config = RunConfig::with_overrides(None, Some(RunType::Custom), &set, None).unwrap();
         let resolved = run(with_auth(json!({})), &run_config, &[]).unwrap();
-        insta::assert_snapshot!(resolved.ow_run_config(&BTreeMap::new()));
+        insta::assert_snapshot!(resolved.ow_run_config(&BTreeMap::new(), None));
         let any = RunConfig::parse(r#"{"type": "CUSTOM", "data": {"any": [1]}}"#).unwrap();
         let resolved = run(with_auth(json!({})), &any, &[]).unwrap();
-        assert!(resolved.ow_run_config(&BTreeMap::new()).contains(r#""data":{"any":[1]}"#));
+        assert!(resolved.ow_run_config(&BTreeMap::new(), None).contains(r#""data":{"any":[1]}"#));
     }
 
     #[test]

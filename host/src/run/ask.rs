@@ -195,7 +195,7 @@ async fn configured(options: &RunnerOptions, prepared: &Prepared) -> Result<Sess
     let channels = Channels::new(limits, options.cancel.clone(), log);
     let gate = gate(&channels, prepared.granted_origins(), prepared.grants.ca_file.as_deref(), secrets)?;
     let http = HttpState::new(gate, channels.control.limits());
-    let run_config = prepared.resolved.ow_run_config(&std::collections::BTreeMap::new());
+    let run_config = prepared.resolved.ow_run_config(&std::collections::BTreeMap::new(), None);
     let environment = [
         ("OW_CONFIG", prepared.resolved.ow_config.as_str()),
         ("OW_RUN_CONFIG", run_config.as_str()),

@@ -1,5 +1,7 @@
-//! Steps 4 to 7 of a run: storage, sandbox, rows, end.
+//! Steps 4 to 7 of a run: storage, sandbox, rows, end. A preview drives its guest
+//! the same way.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,13 +11,14 @@ use super::{ComponentSource, RunnerOptions, blocking};
 use crate::bridge::bindings::ow::connector::types::ErrorKind;
 use crate::bridge::state::RunState;
 use crate::bridge::{Bridge, BridgeOptions};
+use crate::cancel::Cancel;
 use crate::config::problem::{clip, nearest};
 use crate::config::{Config, RunConfig, RunType};
 use crate::failure::{Failure, FailureClass};
 use crate::report::log::RunLog;
 use crate::report::{Event, Level, RunReport, Status};
 use crate::sandbox::guest::GuestOptions;
-use crate::sandbox::http::HttpState;
+use crate::sandbox::http::{HttpGate, HttpState};
 use crate::storage::worker::{self, StorageHandle};
 use crate::storage::{Outcome, RunInfo, StateChanges, StorageError, contract, registry};
 
@@ -79,17 +82,27 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// From the storage to the summary.
-async fn execute(options: &RunnerOptions, prepared: Prepared, report: &mut RunReport) -> Result<(), Failure> {
+/// The meters and the gate of a run that is about to begin. Its warnings are told.
+pub(super) fn ready(
+    options: &RunnerOptions,
+    prepared: &Prepared,
+    cancel: Cancel,
+) -> Result<(Channels, HttpGate), Failure> {
     let secrets = Arc::clone(&prepared.secrets);
     let limits = prepared.grants.limits.clone();
     let log = RunLog::new(options.events.clone(), Arc::clone(&secrets), &limits);
-    let channels = Channels::new(limits, options.cancel.clone(), Arc::clone(&log));
+    let channels = Channels::new(limits, cancel, log);
     for warning in &prepared.warnings {
-        log.host_line(Level::Warn, warning);
+        channels.log.host_line(Level::Warn, warning);
     }
     let gate = gate(&channels, prepared.granted_origins(), prepared.grants.ca_file.as_deref(), secrets)?;
+    Ok((channels, gate))
+}
 
+/// From the storage to the summary.
+async fn execute(options: &RunnerOptions, prepared: Prepared, report: &mut RunReport) -> Result<(), Failure> {
+    let (channels, gate) = ready(options, &prepared, options.cancel.clone())?;
+    let log = Arc::clone(&channels.log);
     let (storage, stored) = open_storage(&prepared, &channels, report).await?;
     let start = prepared.run_config.start_state(stored);
     log.emit(&Event::Started {
@@ -106,26 +119,45 @@ async fn execute(options: &RunnerOptions, prepared: Prepared, report: &mut RunRe
             &format!("no storage is configured: writing to {DEFAULT_DATABASE} in the current folder"),
         );
     }
-    let bridge = Bridge::new(BridgeOptions {
-        storage: Some(storage.clone()),
-        state: RunState::new(start.clone()),
-        stats: Arc::clone(&channels.stats),
-        log: Arc::clone(&log),
-        limits: channels.control.limits().clone(),
-        cancel: options.cancel.clone(),
-        full_refresh: prepared.run_config.run_type == RunType::FullRefresh,
-    });
-    let http = HttpState::new(gate, channels.control.limits());
-    let telling = Telling::start(&channels);
-    let (result, changes) = call(&prepared, &channels, &start, http, bridge, &report.run_id).await;
-    drop(telling);
-    let result = end(&storage, &channels, result, changes).await;
+    let start = Start { state: start, run_id: &report.run_id, preview_rows: None };
+    let result = drive(&prepared, &channels, gate, &storage, start).await;
     summarize(&channels, report);
     report.storage_wait_ms = millis(storage.waited());
     if result.is_ok() {
         warn_of_misspelt_streams(&prepared, &log, report);
     }
     result
+}
+
+/// What a run begins with.
+pub(super) struct Start<'a> {
+    pub(super) state: BTreeMap<String, String>,
+    pub(super) run_id: &'a str,
+    pub(super) preview_rows: Option<u32>,
+}
+
+/// Runs the guest into an open storage, and ends the run there.
+pub(super) async fn drive(
+    prepared: &Prepared,
+    channels: &Channels,
+    gate: HttpGate,
+    storage: &StorageHandle,
+    start: Start<'_>,
+) -> Result<(), Failure> {
+    let bridge = Bridge::new(BridgeOptions {
+        storage: Some(storage.clone()),
+        state: RunState::new(start.state.clone()),
+        stats: Arc::clone(&channels.stats),
+        log: Arc::clone(&channels.log),
+        limits: channels.control.limits().clone(),
+        cancel: channels.control.cancel().clone(),
+        full_refresh: prepared.run_config.run_type == RunType::FullRefresh,
+    });
+    let http = HttpState::new(gate, channels.control.limits());
+    let telling = Telling::start(channels);
+    let (result, changes) = call(prepared, channels, &start, http, bridge).await;
+    drop(telling);
+    end(storage, channels, result, changes).await
 }
 
 /// A contract under a misspelt name would protect nothing, without a word.
@@ -152,7 +184,7 @@ async fn open_storage(
     prepared: &Prepared,
     channels: &Channels,
     report: &mut RunReport,
-) -> Result<(StorageHandle, std::collections::BTreeMap<String, String>), Failure> {
+) -> Result<(StorageHandle, BTreeMap<String, String>), Failure> {
     let info = RunInfo {
         data_mart_id: prepared.data_mart_id.clone(),
         run_id: report.run_id.clone(),
@@ -183,17 +215,16 @@ async fn open_storage(
 async fn call(
     prepared: &Prepared,
     channels: &Channels,
-    start: &std::collections::BTreeMap<String, String>,
+    start: &Start<'_>,
     http: HttpState,
     bridge: Bridge,
-    run_id: &str,
 ) -> (Result<(), Failure>, StateChanges) {
-    let run_config = prepared.resolved.ow_run_config(start);
+    let run_config = prepared.resolved.ow_run_config(&start.state, start.preview_rows);
     let environment = [
         ("OW_CONFIG", prepared.resolved.ow_config.as_str()),
         ("OW_RUN_CONFIG", run_config.as_str()),
         ("OW_DATAMART_ID", prepared.data_mart_id.as_str()),
-        ("OW_RUN_ID", run_id),
+        ("OW_RUN_ID", start.run_id),
     ];
     let options = GuestOptions { environment: &environment, mounts: &prepared.grants.mounts };
     let mut session = match Session::open(&prepared.component, channels, &options, http, bridge).await {

@@ -15,8 +15,11 @@ mod ask;
 mod execute;
 mod observe;
 mod prepare;
+mod preview;
 mod reach;
 pub mod state;
+
+pub use self::preview::{Cell, Preview, PreviewOptions, PreviewStream};
 
 /// Where a connector comes from.
 #[derive(Debug, Clone)]
@@ -265,6 +268,27 @@ impl Runner {
         let prepared =
             prepare::prepare(&self.options, component.into(), config, RunConfig::default()).await?;
         ask::discover(&self.options, &prepared).await
+    }
+
+    /// The first rows of the connector's streams. It runs as always, but into no
+    /// storage and from no stored state, and is stopped as soon as there are
+    /// enough rows.
+    ///
+    /// # Errors
+    ///
+    /// If the run could not begin. A run that fails later is told in the preview,
+    /// beside the rows that it brought.
+    pub async fn preview(
+        &self,
+        component: impl Into<ComponentSource>,
+        config: Config,
+        run_config: RunConfig,
+        wanted: PreviewOptions,
+    ) -> Result<Preview, Failure> {
+        // Where the rows of a run would go is no matter here.
+        let config = Config { storage: None, ..config };
+        let prepared = prepare::prepare(&self.options, component.into(), config, run_config).await?;
+        preview::preview(&self.options, &prepared, wanted).await
     }
 }
 

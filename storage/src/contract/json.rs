@@ -14,7 +14,7 @@ use crate::{DataType, TableSchema};
 
 /// The JSON object of a row; whether its texts were cut to `cut` bytes each,
 /// because it would have been longer than `most`.
-pub(super) fn row(
+pub(crate) fn row(
     schema: &TableSchema,
     rows: &RecordBatch,
     row: usize,

@@ -28,7 +28,7 @@
 //! [`quarantine::ROW_BYTES`] is kept with its texts cut, and its reason says so.
 
 mod convert;
-mod json;
+pub(crate) mod json;
 mod plan;
 pub mod quarantine;
 mod sort;

@@ -31,8 +31,9 @@ pub fn test_guest() -> &'static Path {
 /// A connector of the folder `connectors`, by its package's name.
 #[must_use]
 pub fn connector(package: &str) -> PathBuf {
-    const PACKAGES: [&str; 8] = [
+    const PACKAGES: [&str; 9] = [
         "payments-directory",
+        "files",
         "open-holidays",
         "bank-of-canada",
         "open-exchange-rates",

@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 #[test]
 fn help_of_every_command() {
     let lab = Lab::new();
-    let commands: [&[&str]; 16] = [
+    let commands: [&[&str]; 17] = [
         &[],
         &["run"],
         &["inspect"],
         &["validate"],
         &["check"],
         &["discover"],
+        &["preview"],
         &["state"],
         &["state", "show"],
         &["state", "reset"],
