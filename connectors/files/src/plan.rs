@@ -245,7 +245,7 @@ impl<'a> Sink<'a> {
         let Some(table) = self.table else { return Ok(()) };
         // In the memory of the row before.
         let spare = std::mem::take(&mut self.cells);
-        let mut cells: Vec<Cell<'_>> = spare.into_iter().filter_map(|_| None).collect();
+        let mut cells: Vec<Cell<'_>> = spare.into_iter().map_while(|_| None).collect();
         cells.extend(values.iter().map(Value::cell));
         if self.plan.settings.file_field.is_some() {
             cells.push(Cell::Text(&self.file.name));
@@ -255,7 +255,7 @@ impl<'a> Sink<'a> {
         }
         let written = self.ctx.write_row(table, &cells);
         cells.clear();
-        self.cells = cells.into_iter().filter_map(|_| None).collect();
+        self.cells = cells.into_iter().map_while(|_| None).collect();
         written
     }
 }

@@ -11,7 +11,7 @@ pub(crate) const EXACT: i64 = 1 << 53;
 /// collecting what comes out of a list reuses it.
 pub(crate) fn emptied<'next>(mut values: Vec<Value<'_>>) -> Vec<Value<'next>> {
     values.clear();
-    values.into_iter().filter_map(|_| None).collect()
+    values.into_iter().map_while(|_| None).collect()
 }
 
 /// A value.
