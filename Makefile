@@ -5,7 +5,7 @@
 
 CARGO ?= cargo
 GUEST = $(CARGO) build --locked --target wasm32-wasip2 --profile guest
-CONNECTORS = payments-directory open-holidays bank-of-canada
+CONNECTORS = payments-directory open-holidays bank-of-canada rest-json
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 WASM = $(TARGET)/wasm32-wasip2/guest
 HOST = $(TARGET)/debug/ow-host

@@ -31,7 +31,7 @@ pub fn test_guest() -> &'static Path {
 /// A connector of the folder `connectors`, by its package's name.
 #[must_use]
 pub fn connector(package: &str) -> PathBuf {
-    const PACKAGES: [&str; 3] = ["payments-directory", "open-holidays", "bank-of-canada"];
+    const PACKAGES: [&str; 4] = ["payments-directory", "open-holidays", "bank-of-canada", "rest-json"];
     static CONNECTORS: LazyLock<Vec<PathBuf>> = LazyLock::new(|| guests(&PACKAGES));
     let index = PACKAGES.iter().position(|known| *known == package);
     CONNECTORS[index.unwrap_or_else(|| panic!("no connector '{package}' is built for the tests"))].clone()

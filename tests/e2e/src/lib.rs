@@ -9,6 +9,7 @@
     reason = "this crate is used by tests alone: a broken assumption must fail them at once"
 )]
 
+pub mod apis;
 pub mod build;
 pub mod components;
 pub mod lab;

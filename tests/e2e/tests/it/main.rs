@@ -22,5 +22,6 @@ mod files;
 mod http;
 mod limits;
 mod output;
+mod rest_json;
 mod state;
 mod storage;

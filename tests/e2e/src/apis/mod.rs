@@ -1,0 +1,3 @@
+//! Servers that answer as the APIs of sources do.
+
+pub mod shop;
