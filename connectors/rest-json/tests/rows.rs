@@ -1,7 +1,12 @@
 //! What becomes of records: declared columns, columns that are found out, chosen
 //! columns; and what is wrong with a configuration.
 
-#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what fails here fails the test"
+)]
 
 use ow_connector::testing::{Response, TestHost, TestRun, spec};
 use ow_connector::{DataType, ErrorKind};
@@ -177,7 +182,7 @@ fn chosen_streams_and_columns() {
     assert_eq!(run.requests().len(), 2);
     assert_eq!(choose("c").rows("c").len(), 1);
     let told = |fields: &str| choose(fields).error().unwrap().message().to_owned();
-    assert_eq!(told("a o"), "`a` has no field `o`; there is `id`, `m`, `n`");
+    assert_eq!(told("a total"), "`a` has no field `total`; there is `id`, `m`, `n`");
     assert!(told("d").starts_with("there is no node `d`"), "{}", told("d"));
     assert!(told("b nn").contains("`b` has no field `nn`; did you mean `n`?"), "{}", told("b nn"));
 }

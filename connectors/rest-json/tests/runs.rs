@@ -1,7 +1,12 @@
 //! How runs follow one another: what changed since, days, run types, parents and
 //! children, and streams that fail.
 
-#![allow(clippy::unwrap_used, reason = "what fails here fails the test")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what fails here fails the test"
+)]
 
 use ow_connector::ErrorKind;
 use ow_connector::testing::{Request, Response, TestHost, TestRun};

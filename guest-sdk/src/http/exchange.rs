@@ -123,10 +123,11 @@ impl Flight {
     /// Sends to an address when it is its turn.
     fn depart(&self, url: &Url, headers: &[(String, String)]) -> Result<host::Pending> {
         let settings = &self.request.settings;
-        let headers = self.with_token(url, headers)?;
         if let Some(limiter) = &settings.limiter {
             limiter.depart()?;
         }
+        // After the wait, during which a token may expire.
+        let headers = self.with_token(url, headers)?;
         Ok(host::start(&Outgoing {
             method: &self.request.method,
             https: url.https,
