@@ -379,7 +379,10 @@ fn broken_answers_are_told() {
     };
     for (answer, want) in [
         (told(|| Response::text("<html>")), "the answer is not what was expected"),
-        (told(|| Response::text("{\"data\": [{\"id\": 1}, {\"id\"")), "record 2 of `/data`: stream `items`: expected `:`"),
+        (
+            told(|| Response::text("{\"data\": [{\"id\": 1}, {\"id\"")),
+            "record 2 of `/data`: stream `items`: expected `:`",
+        ),
         (told(|| Response::json(json!({"other": 1}))), "there is no list at `/data`"),
         (told(|| Response::json(json!({"data": {"id": 1}}))), "what stands at `/data` is no list"),
         (told(|| Response::json(json!({"data": [7]}))), "`7` is no object"),
