@@ -8,7 +8,7 @@ CARGO ?= cargo
 export RUST_TEST_THREADS ?= 4
 GUEST = $(CARGO) build --locked --target wasm32-wasip2 --profile guest
 CONNECTORS = payments-directory files open-holidays bank-of-canada tiktok-ads open-exchange-rates \
-	github google-ads facebook-marketing
+	github google-ads facebook-marketing rest-json
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 WASM = $(TARGET)/wasm32-wasip2/guest
 HOST = $(TARGET)/debug/ow-host

@@ -6,6 +6,7 @@
 
 mod baseline;
 mod measure;
+mod rest;
 mod storages;
 
 use std::path::{Path, PathBuf};
@@ -24,21 +25,27 @@ const ROWS: u64 = 1_000_000;
 const TRIES: usize = 3;
 
 fn main() -> Result<()> {
-    if std::env::args().nth(1).as_deref() == Some("memory") {
+    let wanted = std::env::args().nth(1);
+    if wanted.as_deref() == Some("memory") {
         return memory_child();
     }
     let bench = Bench::prepare()?;
+    if wanted.as_deref() == Some("rest") {
+        return rest::measure(&bench);
+    }
     println!("{:<46} {:>12} {:>14} {:>10}", "", "", "baseline", "ratio");
     bench.rows()?;
     bench.json_lines()?;
     bench.start()?;
     bench.memory()?;
+    rest::measure(&bench)?;
     storages::measure(&bench)
 }
 
-/// The component, the host's binary and a folder to write to.
+/// The components, the host's binary and a folder to write to.
 struct Bench {
     component: PathBuf,
+    rest_json: PathBuf,
     host: PathBuf,
     folder: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
@@ -56,12 +63,15 @@ impl Bench {
             "guest",
             "-p",
             "bench-guest",
+            "-p",
+            "rest-json",
         ])?;
         let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
         cargo(&["build", "--locked", "--profile", profile, "-p", "ow-host"])?;
         let host = target.join(if profile == "dev" { "debug" } else { profile }).join("ow-host");
         Ok(Self {
             component: target.join("wasm32-wasip2/guest/bench_guest.wasm"),
+            rest_json: target.join("wasm32-wasip2/guest/rest_json.wasm"),
             host,
             folder: tempfile::tempdir()?,
             runtime: tokio::runtime::Runtime::new()?,

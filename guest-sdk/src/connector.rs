@@ -37,6 +37,12 @@ pub trait Connector {
     /// The streams that a run with this configuration can produce.
     fn streams(config: &Self::Config) -> Result<Vec<Stream>>;
 
+    /// The streams, for connectors that have to ask their source for them. What
+    /// [`Connector::streams`] refuses is refused before.
+    fn discover(ctx: &mut Context<Self::Config>) -> Result<Vec<Stream>> {
+        Self::streams(&ctx.config())
+    }
+
     /// Reaches the source with the configuration's credentials. What
     /// [`Connector::streams`] refuses is refused before.
     fn check(_ctx: &mut Context<Self::Config>) -> Result<()> {
@@ -121,7 +127,9 @@ pub(crate) fn check<C: Connector>() -> Result<()> {
 }
 
 pub(crate) fn discover<C: Connector>() -> Result<Vec<Stream>> {
-    C::streams(&start::<C>()?.config())
+    let mut ctx = start::<C>()?;
+    C::streams(&ctx.config())?;
+    C::discover(&mut ctx)
 }
 
 pub(crate) fn run<C: Connector>() -> Result<()> {

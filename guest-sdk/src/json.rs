@@ -545,10 +545,18 @@ pub(crate) fn seek(text: &str, pointer: &Pointer) -> Result<Option<usize>, Broke
 /// Finds several places in one walk over a text. Of a key that stands twice the
 /// first counts.
 pub(crate) fn locate(text: &str, pointers: &[&Pointer]) -> Result<Vec<Option<Found>>, Broken> {
+    locate_in(&mut Scanner::new(text), pointers)
+}
+
+/// The same in one value, which is walked over.
+pub(crate) fn locate_in(
+    scanner: &mut Scanner<'_>,
+    pointers: &[&Pointer],
+) -> Result<Vec<Option<Found>>, Broken> {
     let mut found = vec![None; pointers.len()];
     let wanted: Vec<Wanted<'_>> =
         pointers.iter().enumerate().map(|(index, pointer)| Wanted { index, steps: &pointer.steps }).collect();
-    walk(&mut Scanner::new(text), &wanted, &mut found)?;
+    walk(scanner, &wanted, &mut found)?;
     Ok(found)
 }
 

@@ -15,6 +15,9 @@ use crate::stream::{DataType, Field};
 const ORDER: usize = 1024;
 const LONGEST_KEY: usize = 256;
 
+/// Names of keys without a column that are told.
+const EXTRAS: usize = 20;
+
 /// Bytes of a value that a message quotes.
 const QUOTED: usize = 100;
 
@@ -24,6 +27,8 @@ pub(crate) struct Reading {
     pub(crate) places: Vec<(String, String)>,
     pub(crate) null_texts: Vec<String>,
     pub(crate) epoch: Option<Epoch>,
+    /// Whether keys without a column are told.
+    pub(crate) tell_extras: bool,
 }
 
 /// Where the values of a table's objects go.
@@ -41,6 +46,8 @@ pub(crate) struct Objects {
     epoch: Option<Epoch>,
     scratch: Scratch,
     key: String,
+    /// Keys of the objects themselves that have no column, if they are to be told.
+    extras: Option<Vec<Box<str>>>,
 }
 
 /// What is known of the keys of one level.
@@ -86,6 +93,7 @@ impl Objects {
             epoch: reading.epoch,
             scratch: Scratch::default(),
             key: String::new(),
+            extras: reading.tell_extras.then(Vec::new),
             columns,
         };
         for (name, _) in &reading.places {
@@ -195,7 +203,16 @@ impl Objects {
             }
         }
         let key = scanner.key()?;
-        let target = key.decode(&mut self.key).and_then(|name| here.keys.get(name).copied());
+        let name = key.decode(&mut self.key);
+        let target = name.and_then(|name| here.keys.get(name).copied());
+        if let (Some(extras), Some(name)) = (self.extras.as_mut(), name)
+            && target.is_none()
+            && level == 0
+            && extras.len() < EXTRAS
+            && !extras.iter().any(|known| **known == *name)
+        {
+            extras.push(json::start(name, LONGEST_KEY).into());
+        }
         if *place == here.order.len() && *place < ORDER && key.raw.len() <= LONGEST_KEY {
             here.order.push((format!("\"{}\"", key.raw).into(), target));
             *place += 1;
@@ -323,6 +340,11 @@ impl Objects {
             return slots.put(column, Cell::Null);
         }
         Err(slots.refused(column, &quoted(start)?))
+    }
+
+    /// The keys that had no column, as far as they are told.
+    pub(crate) fn extras(&self) -> &[Box<str>] {
+        self.extras.as_deref().unwrap_or_default()
     }
 
     /// The columns that none of the objects had, if there were any.

@@ -71,6 +71,14 @@ impl Open {
         self
     }
 
+    /// Tells in the log which keys of the objects have no column, for tables whose
+    /// columns were learned from the first objects.
+    #[must_use]
+    pub fn tell_extras(mut self) -> Self {
+        self.reading.tell_extras = true;
+        self
+    }
+
     /// Says what numbers in `timestamp` columns count. Without it they are
     /// refused: 1700000000 may be a day in 2023 or a minute in 1970.
     #[must_use]
@@ -254,8 +262,14 @@ impl Buffer {
         if full { self.flush() } else { Ok(()) }
     }
 
-    /// A field that the source dropped must not become NULL in silence.
+    /// A field that the source dropped must not become NULL in silence, and one
+    /// that it added not be skipped in silence where columns were learned.
     fn tell_absent(&self) {
+        let extras = self.objects.iter().flat_map(|objects| objects.extras());
+        let extras: Vec<String> = extras.map(|name| format!("`{name}`")).collect();
+        if !extras.is_empty() {
+            log::warn!("stream `{}`: the table has no column for {}", self.name, extras.join(", "));
+        }
         let absent = self.objects.iter().flat_map(|objects| objects.never_seen());
         let names: Vec<&str> = absent
             .filter_map(|column| self.columns.written(column))

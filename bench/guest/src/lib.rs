@@ -1,6 +1,8 @@
 //! The connector that the benchmarks run: it makes rows, passes a file of JSON
-//! lines through, or does nothing.
+//! lines through, imports a REST API as a connector written for it does, or does
+//! nothing.
 
+use std::borrow::Cow;
 use std::fs::File;
 
 use ow_connector::prelude::*;
@@ -21,6 +23,32 @@ pub struct Settings {
     /// A file of JSON lines to pass through.
     #[serde(default)]
     json_lines: Option<String>,
+    /// A REST API to import.
+    #[serde(default)]
+    rest_url: Option<String>,
+    /// How it is cut into pages: `page` or `next_url`.
+    #[serde(default)]
+    paging: String,
+}
+
+/// A record of the REST API.
+#[derive(Deserialize, Record)]
+#[record(stream = "events")]
+struct Customer<'a> {
+    id: i64,
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    email: Cow<'a, str>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    amount: f64,
+    quantity: i64,
+    active: bool,
+    #[serde(borrow)]
+    country: Cow<'a, str>,
+    #[serde(borrow)]
+    note: Cow<'a, str>,
 }
 
 /// A record of 10 fields, as an advertising report has them.
@@ -59,6 +87,17 @@ impl Connector for Bench {
         if let Some(path) = &config.json_lines {
             let table = ctx.open_stream(Event::stream(), Open::default())?;
             ctx.copy_json(table, File::open(path)?)?;
+        }
+        if let Some(url) = &config.rest_url {
+            let pagination: http::Pagination = match config.paging.as_str() {
+                "page" => http::PageNumber::new("page", "/data").total_pages("/pages").into(),
+                _ => http::NextUrl::new("/next").into(),
+            };
+            for page in ctx.http().get(url).pages(pagination) {
+                for customer in page?.records::<Customer<'_>>("/data")? {
+                    ctx.write(&customer?)?;
+                }
+            }
         }
         if config.append {
             ctx.open::<Event<'_>>(Open::default().mode(WriteMode::Append))?;

@@ -1,6 +1,8 @@
 //! A request and its answer: sent, followed through redirects, judged, tried
 //! again.
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::io::Read;
 
 use super::judge::{Answer, ERROR_BODY, Verdict, header};
@@ -24,6 +26,10 @@ pub(super) struct Flight {
     url: Url,
     body: Vec<u8>,
     pending: Option<host::Pending>,
+    /// The token that was sent last, if any.
+    shown: RefCell<Option<String>>,
+    /// Whether a token was refused already.
+    renewed: bool,
 }
 
 /// An answer that was accepted.
@@ -66,7 +72,8 @@ impl Request {
     pub(super) fn launch(self) -> Result<Flight> {
         let url = self.url.clone()?;
         let body = self.body.clone()?;
-        let mut flight = Flight { request: self, url, body, pending: None };
+        let mut flight =
+            Flight { request: self, url, body, pending: None, shown: RefCell::default(), renewed: false };
         let place = flight.place();
         let pending =
             flight.depart(&flight.url, &flight.request.headers).map_err(|error| error.context(place))?;
@@ -119,20 +126,54 @@ impl Flight {
         if let Some(limiter) = &settings.limiter {
             limiter.depart()?;
         }
+        // After the wait, during which a token may expire.
+        let headers = self.with_token(url, headers)?;
         Ok(host::start(&Outgoing {
             method: &self.request.method,
             https: url.https,
             authority: &url.authority,
             path_and_query: &url.path_and_query(),
-            headers,
+            headers: &headers,
             body: &self.body,
             timeouts: settings.timeouts,
         }))
     }
 
+    /// The headers, with the client's token where it may go.
+    fn with_token<'h>(
+        &self,
+        url: &Url,
+        headers: &'h [(String, String)],
+    ) -> Result<Cow<'h, [(String, String)]>> {
+        let home = self.request.home.as_ref().is_some_and(|home| home.same_origin(url));
+        let Some(tokens) = self.request.settings.tokens.as_ref().filter(|_| home) else {
+            self.shown.replace(None);
+            return Ok(Cow::Borrowed(headers));
+        };
+        let (name, value) = tokens.header()?;
+        self.shown.replace(Some(value.clone()));
+        let others = headers.iter().filter(|(known, _)| !known.eq_ignore_ascii_case(&name)).cloned();
+        let mut headers: Vec<(String, String)> = others.collect();
+        headers.push((name, value));
+        Ok(Cow::Owned(headers))
+    }
+
+    /// Whether a refused request is worth another try, with a new token.
+    fn renew(&mut self, status: u16) -> bool {
+        let Some(tokens) = self.request.settings.tokens.as_ref().filter(|_| status == 401) else {
+            return false;
+        };
+        let Some(shown) = self.shown.take() else { return false };
+        tokens.refused(&shown);
+        !std::mem::replace(&mut self.renewed, true)
+    }
+
     /// One try: the request that is under way, or a new one.
     fn attempt(&mut self, whole: bool) -> Result<Landed, Trouble> {
-        let (url, incoming) = self.follow().map_err(Trouble::unanswered)?;
+        let (mut url, mut incoming) = self.follow().map_err(Trouble::unanswered)?;
+        if self.renew(incoming.status) {
+            (url, incoming) = self.follow().map_err(Trouble::unanswered)?;
+        }
         let Incoming { status, headers, body } = incoming;
         let mut landed = Landed { url, status, headers, body: Body::Stream(body) };
         let judge = self.request.settings.judge.clone().filter(|_| !self.request.any_status);

@@ -30,6 +30,7 @@ mod paginate;
 mod rate;
 mod response;
 mod retry;
+mod token;
 mod url;
 
 use std::fmt::Display;
@@ -41,6 +42,7 @@ use serde::Serialize;
 
 use self::exchange::Flight;
 use self::rate::Limiter;
+use self::token::Tokens;
 use self::url::Url;
 use crate::error::{Error, Result};
 use crate::host::Timeouts;
@@ -52,6 +54,7 @@ pub use self::paginate::{Cursor, LinkHeader, NextUrl, Offset, PageNumber, Pagina
 pub use self::rate::RateLimit;
 pub use self::response::Response;
 pub use self::retry::Retry;
+pub use self::token::Token;
 pub use self::url::encode;
 
 /// The longest body that is read at once, where the author does not say
@@ -72,6 +75,7 @@ struct Settings {
     body_limit: u64,
     judge: Option<Rc<Judge>>,
     limiter: Option<Rc<Limiter>>,
+    tokens: Option<Rc<Tokens>>,
 }
 
 /// What [`Client::judge`] takes.
@@ -105,6 +109,7 @@ impl Client {
             body_limit: BODY_LIMIT,
             judge: None,
             limiter: None,
+            tokens: None,
         };
         Self { settings: Rc::new(settings) }
     }
@@ -209,6 +214,35 @@ impl Client {
         FetchAll::new(requests.into_iter(), under_way)
     }
 
+    /// Sends a token that a function gets: when it is first needed, again shortly
+    /// before it expires, and once more for a request that is answered 401. It
+    /// goes to the origin of the first request alone, not along with redirects
+    /// and next pages elsewhere. The function asks with a client of its own.
+    ///
+    /// ```
+    /// use ow_connector::prelude::*;
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Answer {
+    ///     access_token: String,
+    ///     expires_in: u64,
+    /// }
+    ///
+    /// fn client(client: http::Client, id: Secret, secret: Secret) -> http::Client {
+    ///     let asking = client.clone();
+    ///     client.token(move || {
+    ///         let form = [("grant_type", "client_credentials")];
+    ///         let request = asking.post("https://login.example.com/token").basic(&id, &secret).form(&form);
+    ///         let Answer { access_token, expires_in } = request.send()?.json()?;
+    ///         Ok(http::Token::bearer(access_token).lifetime(std::time::Duration::from_secs(expires_in)))
+    ///     })
+    /// }
+    /// ```
+    #[must_use]
+    pub fn token(self, get: impl Fn() -> Result<Token> + 'static) -> Self {
+        self.with(|settings| settings.tokens = Some(Rc::new(Tokens::new(get))))
+    }
+
     /// A GET request.
     pub fn get(&self, url: impl AsRef<str>) -> Request {
         self.request("GET", url)
@@ -222,9 +256,11 @@ impl Client {
     /// A request of any method.
     pub fn request(&self, method: &str, url: impl AsRef<str>) -> Request {
         let method = method.to_ascii_uppercase();
+        let url = Url::parse(url.as_ref());
         Request {
             settings: Rc::clone(&self.settings),
-            url: Url::parse(url.as_ref()),
+            home: url.as_ref().ok().cloned(),
+            url,
             headers: self.settings.headers.clone(),
             body: Ok(Vec::new()),
             repeatable: matches!(method.as_str(), "GET" | "HEAD" | "PUT" | "DELETE" | "OPTIONS"),
@@ -241,6 +277,8 @@ pub struct Request {
     settings: Rc<Settings>,
     method: String,
     url: Result<Url>,
+    /// Of whose origin it is: a token goes nowhere else.
+    home: Option<Url>,
     headers: Vec<(String, String)>,
     body: Result<Vec<u8>>,
     repeatable: bool,

@@ -159,6 +159,37 @@ impl Page {
         Ok(Records::new(self.list(pointer)?.unwrap_or(nothing)))
     }
 
+    /// Hands out some places of each record of a list, as the JSON text that
+    /// stands there, without reading the rest; `None` where there is nothing.
+    /// Answers how many records there are.
+    ///
+    /// ```no_run
+    /// # use ow_connector::prelude::*;
+    /// # fn run(page: &http::Page) -> Result<()> {
+    /// page.pick("/items", &["/id", "/owner/login"], |values| {
+    ///     info!("{values:?}");
+    ///     Ok(())
+    /// })?;
+    /// # Ok(()) }
+    /// ```
+    pub fn pick(
+        &self,
+        pointer: &str,
+        places: &[&str],
+        mut work: impl FnMut(&[Option<&str>]) -> Result<()>,
+    ) -> Result<u64> {
+        let places = places.iter().map(|place| Pointer::parse(place)).collect::<Result<Vec<_>>>()?;
+        let places: Vec<&Pointer> = places.iter().collect();
+        let text = self.json()?;
+        let mut values = Vec::with_capacity(places.len());
+        self.each(pointer, |scanner| {
+            let found = json::locate_in(scanner, &places)?;
+            values.clear();
+            values.extend(found.iter().map(|found| found.as_ref().and_then(|f| text.get(f.start..f.end))));
+            work(&values)
+        })
+    }
+
     /// Calls `work` at each record of a list, which it has to walk over; answers
     /// how many there were.
     pub(crate) fn each(

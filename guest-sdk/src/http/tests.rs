@@ -403,3 +403,83 @@ fn a_judge_looks_at_places() {
         assert_eq!(look(body), None, "{body}");
     }
 }
+
+/// A client whose tokens are numbered.
+fn with_token(http: &Client, lifetime: Option<Duration>) -> Client {
+    let count = std::cell::Cell::new(0);
+    http.clone().token(move || {
+        count.set(count.get() + 1);
+        let token = Token::bearer(count.get());
+        Ok(match lifetime {
+            Some(lifetime) => token.lifetime(lifetime),
+            None => token,
+        })
+    })
+}
+
+fn tokens(fake: &Fake) -> Vec<&str> {
+    fake.requests.iter().map(|request| request.header("authorization").unwrap_or("-")).collect()
+}
+
+#[test]
+fn a_token_is_renewed_when_it_is_refused_but_once_a_request() {
+    let answer = |count, _: &Sent| if count == 2 { Answer::status(401) } else { Answer::text("ok") };
+    let (result, fake) = answered(answer, |http| {
+        let http = with_token(&http, None);
+        http.get("https://h/1").header("Authorization", "mine").send()?;
+        http.get("https://h/2").send()?;
+        http.get("https://h/3").send()
+    });
+    result.unwrap();
+    assert_eq!(tokens(&fake), ["Bearer 1", "Bearer 1", "Bearer 2", "Bearer 2"]);
+    let (result, fake) =
+        answered(|_, _| Answer::status(401), |http| with_token(&http, None).get("https://h/").send());
+    assert_eq!(result.unwrap_err().kind(), ErrorKind::Auth);
+    assert_eq!(tokens(&fake), ["Bearer 1", "Bearer 2"]);
+}
+
+#[test]
+fn a_token_is_renewed_before_it_expires() {
+    let (result, fake) = answered(
+        |_, _| Answer::text("ok"),
+        |http| {
+            let http = with_token(&http, Some(Duration::from_secs(100)))
+                .rate_limit(RateLimit::new(1, Duration::from_secs(30)));
+            (0..5).try_for_each(|_| http.get("https://h/").send().map(drop))
+        },
+    );
+    result.unwrap();
+    assert_eq!(tokens(&fake), ["Bearer 1", "Bearer 1", "Bearer 2", "Bearer 2", "Bearer 3"]);
+}
+
+#[test]
+fn a_token_stays_with_its_origin() {
+    let answer = |count, _: &Sent| match count {
+        1 => Answer::status(302).header("location", "https://other/"),
+        _ => Answer::status(401),
+    };
+    let (result, fake) = answered(answer, |http| with_token(&http, None).get("https://h/").send());
+    assert!(result.is_err());
+    assert_eq!(tokens(&fake), ["Bearer 1", "-"], "what the other one says of it is no matter");
+}
+
+#[test]
+fn places_of_records_are_picked() {
+    let body = r#"{"n": {"x": 0}, "list": [{"a": 1, "n": {"x": "é"}}, {"b": [2]}, {"a": null}]}"#;
+    let picked = |body: &'static str, pointer: &'static str| {
+        let work = |http: Client| {
+            let mut picked = Vec::new();
+            let page = http.get("https://h/").fetch()?;
+            page.pick(pointer, &["/a", "/n/x"], |values| {
+                picked.push(values.iter().map(|value| value.unwrap_or("-")).collect::<Vec<_>>().join(" "));
+                Ok(())
+            })?;
+            Ok::<_, Error>(picked)
+        };
+        answered(move |_, _| Answer::text(body), work).0
+    };
+    assert_eq!(picked(body, "/list").unwrap(), ["1 \"é\"", "- -", "null -"]);
+    assert!(picked(body, "/none").unwrap_err().message().contains("there is no list at `/none`"));
+    let cut = picked(r#"{"list": [{"a": 1}, {"a""#, "/list").unwrap_err();
+    assert!(cut.message().contains("record 2 of `/list`: expected `:`"), "{cut}");
+}

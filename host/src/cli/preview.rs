@@ -130,8 +130,11 @@ fn table(out: &mut String, fields: &[Field], rows: &[Vec<Cell>], width: usize) {
     let hidden = names.get(widths.len()..).unwrap_or_default();
     if !hidden.is_empty() {
         let plural = if hidden.len() == 1 { "" } else { "s" };
-        let note =
-            format!("… and {} more column{plural} (--output json shows all): {}", hidden.len(), hidden.join(", "));
+        let note = format!(
+            "… and {} more column{plural} (--output json shows all): {}",
+            hidden.len(),
+            hidden.join(", ")
+        );
         let _ = writeln!(out, "{}", padded(&note, width, false).trim_end());
     }
 }

@@ -31,7 +31,7 @@ pub fn test_guest() -> &'static Path {
 /// A connector of the folder `connectors`, by its package's name.
 #[must_use]
 pub fn connector(package: &str) -> PathBuf {
-    const PACKAGES: [&str; 9] = [
+    const PACKAGES: [&str; 10] = [
         "payments-directory",
         "files",
         "open-holidays",
@@ -41,6 +41,7 @@ pub fn connector(package: &str) -> PathBuf {
         "google-ads",
         "facebook-marketing",
         "tiktok-ads",
+        "rest-json",
     ];
     static CONNECTORS: LazyLock<Vec<PathBuf>> = LazyLock::new(|| guests(&PACKAGES));
     let index = PACKAGES.iter().position(|known| *known == package);

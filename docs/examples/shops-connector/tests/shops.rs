@@ -2,8 +2,8 @@
 
 use ow_connector::ErrorKind;
 use ow_connector::testing::{Request, Response, TestHost};
-use shops_connector::Shops;
 use serde_json::{Value, json};
+use shops_connector::Shops;
 
 fn envelope(data: Value) -> Response {
     Response::json(json!({"code": 0, "message": "OK", "data": data}))

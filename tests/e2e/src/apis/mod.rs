@@ -4,4 +4,5 @@ pub mod facebook;
 pub mod github;
 pub mod google_ads;
 pub mod open_exchange_rates;
+pub mod shop;
 pub mod tiktok;

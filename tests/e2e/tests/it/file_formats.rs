@@ -29,7 +29,10 @@ fn every_format_and_nothing_twice() {
     let lab = lab(&json!({}));
     lab.write("in/stocks.csv", data("stocks.csv"));
     lab.write("in/cars.json", data("cars.json"));
-    lab.write("in/lines.jsonl", "{\"id\": 1, \"raw\": {\"b\": 1.50, \"a\": 2}}\n{\"id\": 2, \"raw\": [1,  2]}\n");
+    lab.write(
+        "in/lines.jsonl",
+        "{\"id\": 1, \"raw\": {\"b\": 1.50, \"a\": 2}}\n{\"id\": 2, \"raw\": [1,  2]}\n",
+    );
     lab.write("in/types.parquet", data("types.parquet"));
     let outcome = run(&lab).success();
     let rows: Vec<String> = outcome.report()["streams"]
@@ -38,7 +41,15 @@ fn every_format_and_nothing_twice() {
         .iter()
         .map(|stream| format!("{} {} {}", stream["stream"], stream["rows"], stream["mode"]))
         .collect();
-    assert_eq!(rows, [r#""cars" 406 "append""#, r#""lines" 2 "append""#, r#""stocks" 560 "append""#, r#""types" 2 "append""#]);
+    assert_eq!(
+        rows,
+        [
+            r#""cars" 406 "append""#,
+            r#""lines" 2 "append""#,
+            r#""stocks" 560 "append""#,
+            r#""types" 2 "append""#
+        ]
+    );
     assert_snapshot!(lab.query("SELECT * FROM stocks LIMIT 1"), @"MSFT|Jan 1 2000|39.81");
     assert_snapshot!(lab.query("SELECT * FROM cars LIMIT 1"), @"chevrolet chevelle malibu|18.0|8|307.0|130|3504|12.0|1970-01-01|USA");
     assert_snapshot!(lab.query("SELECT * FROM lines"), @r#"
@@ -74,7 +85,13 @@ fn every_codec_of_parquet() {
                      Horsepower, Weight_in_lbs, Acceleration, Year, Origin FROM cars)";
     let one = format!("{different} ").replace("FROM cars)", "FROM cars WHERE file = 'none.parquet')");
     assert_eq!(lab.query(different), lab.query(&one));
-    assert_eq!(lab.query("SELECT sum(Horsepower) FROM cars GROUP BY file").lines().collect::<std::collections::BTreeSet<_>>().len(), 1);
+    assert_eq!(
+        lab.query("SELECT sum(Horsepower) FROM cars GROUP BY file")
+            .lines()
+            .collect::<std::collections::BTreeSet<_>>()
+            .len(),
+        1
+    );
 }
 
 #[test]
@@ -99,7 +116,8 @@ fn a_large_file_does_not_stay_in_memory() {
     lab.write("in/lines.jsonl", lines.repeat(60_000));
     let array = format!("{{\"id\": 1, \"text\": \"{}\"}},\n", "x".repeat(1000));
     lab.write("in/array.json", format!("[{}{{\"id\": 2}}]", array.repeat(60_000)));
-    let report = lab.run_component("connector.wasm", &["--mount", "in:/data", "--memory", "48MiB"]).success().report();
+    let report =
+        lab.run_component("connector.wasm", &["--mount", "in:/data", "--memory", "48MiB"]).success().report();
     assert_eq!(lab.query("SELECT count(*) FROM large"), "60000");
     assert_eq!(lab.query("SELECT count(*) FROM array"), "60001");
     assert!(report["peak_memory"].as_u64().unwrap() < 48 << 20);
@@ -109,7 +127,8 @@ fn a_large_file_does_not_stay_in_memory() {
 fn the_first_rows_of_a_file_need_not_wait_for_its_end() {
     let lab = lab(&json!({}));
     lab.write("in/a.csv", "id\n1\n2\n3\n");
-    let arguments = ["preview", "connector.wasm", "--config", "cfg.json", "--mount", "in:/data", "--limit", "2"];
+    let arguments =
+        ["preview", "connector.wasm", "--config", "cfg.json", "--mount", "in:/data", "--limit", "2"];
     let outcome = lab.command(&arguments).env("COLUMNS", "60").start().wait().success();
     assert_snapshot!(outcome.stdout, @r"
     a (append-only): the first 2 rows

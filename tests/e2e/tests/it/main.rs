@@ -28,6 +28,7 @@ mod limits;
 mod open_exchange_rates;
 mod output;
 mod preview;
+mod rest_json;
 mod state;
 mod storage;
 mod tiktok;
