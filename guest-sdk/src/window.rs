@@ -128,9 +128,14 @@ impl Window {
 
     /// What the state says once all days up to this one are imported: never less
     /// than it said before, or a lookback that breaks off would grow from run to
-    /// run.
+    /// run; and never past days that this run leaves out, as a `CUSTOM` run may.
     pub(crate) fn reached(&self, through: Date) -> Imported {
-        Imported { date: self.last.map_or(through, |last| last.max(through)) }
+        let date = match self.last {
+            None => through,
+            Some(last) if self.range.start <= last + 1 => last.max(through),
+            Some(last) => last,
+        };
+        Imported { date }
     }
 }
 
@@ -236,6 +241,16 @@ mod tests {
         let config = json!({"FailOn": "2024-03-07"});
         let run = host().config(config).state("days", json!({"date": "2024-03-09"})).run::<Days>();
         assert_eq!(days(&run), ("\"2024-03-06\"".to_owned(), 1, r#"{"date":"2024-03-09"}"#.to_owned()));
+    }
+
+    #[test]
+    fn a_run_of_later_days_does_not_pass_those_in_between() {
+        let custom = |start: &str| {
+            let config = json!({"StartDate": start, "EndDate": "2024-03-05"});
+            host().config(config).state("days", json!({"date": "2024-03-01"})).run_type("CUSTOM").run::<Days>()
+        };
+        assert_eq!(days(&custom("2024-03-03")).2, r#"{"date":"2024-03-01"}"#);
+        assert_eq!(days(&custom("2024-03-02")).2, r#"{"date":"2024-03-05"}"#);
     }
 
     #[test]

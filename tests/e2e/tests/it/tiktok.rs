@@ -9,7 +9,7 @@ use e2e::{Lab, Outcome, build, warehouse};
 use insta::assert_snapshot;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use test_servers::{Control, Missing, Server, skip, start_fake};
+use test_servers::{Control, Server, skip, start_fake};
 
 const A: &str = "7300000000000000002";
 const B: &str = "7300000000000000003";
@@ -89,14 +89,7 @@ fn owoxs_configurations_run_into_sqlite() {
 
 /// Where a machine lacks Python, the test names itself as skipped.
 fn fake(script: &str, arguments: &[&str]) -> Option<Server> {
-    match start_fake(script, arguments) {
-        Ok(fake) => Some(fake),
-        Err(Missing { what, required }) => {
-            assert!(!required, "{script} has to run here, but {what}");
-            skip(&what);
-            None
-        }
-    }
+    start_fake(script, arguments).map_err(|missing| skip(&missing)).ok()
 }
 
 /// The columns of figures that are read back from a warehouse.
