@@ -247,7 +247,11 @@ mod tests {
     fn a_run_of_later_days_does_not_pass_those_in_between() {
         let custom = |start: &str| {
             let config = json!({"StartDate": start, "EndDate": "2024-03-05"});
-            host().config(config).state("days", json!({"date": "2024-03-01"})).run_type("CUSTOM").run::<Days>()
+            host()
+                .config(config)
+                .state("days", json!({"date": "2024-03-01"}))
+                .run_type("CUSTOM")
+                .run::<Days>()
         };
         assert_eq!(days(&custom("2024-03-03")).2, r#"{"date":"2024-03-01"}"#);
         assert_eq!(days(&custom("2024-03-02")).2, r#"{"date":"2024-03-05"}"#);

@@ -51,7 +51,10 @@ impl Rule {
         match (body.pointer(at), &self.equals) {
             (None | Some(Value::Null), _) => false,
             (Some(Value::String(text)), Some(Scalar(wanted))) => text == wanted,
-            (Some(value), Some(Scalar(wanted))) => value.to_string() == *wanted,
+            (Some(value), Some(Scalar(wanted))) => {
+                let text = value.to_string();
+                text == *wanted
+            }
             (Some(_), None) => true,
         }
     }

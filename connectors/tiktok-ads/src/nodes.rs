@@ -8,37 +8,39 @@ use crate::fields::{self, Field};
 
 /// What a row of a report stands for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub(crate) enum DataLevel {
-    AuctionAdvertiser,
-    AuctionCampaign,
-    AuctionAdgroup,
+    #[serde(rename = "AUCTION_ADVERTISER")]
+    Advertiser,
+    #[serde(rename = "AUCTION_CAMPAIGN")]
+    Campaign,
+    #[serde(rename = "AUCTION_ADGROUP")]
+    Adgroup,
     #[default]
-    AuctionAd,
+    #[serde(rename = "AUCTION_AD")]
+    Ad,
 }
 
 impl DataLevel {
     /// All of them, from the whole to the part.
-    const ALL: [Self; 4] =
-        [Self::AuctionAdvertiser, Self::AuctionCampaign, Self::AuctionAdgroup, Self::AuctionAd];
+    const ALL: [Self; 4] = [Self::Advertiser, Self::Campaign, Self::Adgroup, Self::Ad];
 
     /// The API's and OWOX's name of it.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::AuctionAdvertiser => "AUCTION_ADVERTISER",
-            Self::AuctionCampaign => "AUCTION_CAMPAIGN",
-            Self::AuctionAdgroup => "AUCTION_ADGROUP",
-            Self::AuctionAd => "AUCTION_AD",
+            Self::Advertiser => "AUCTION_ADVERTISER",
+            Self::Campaign => "AUCTION_CAMPAIGN",
+            Self::Adgroup => "AUCTION_ADGROUP",
+            Self::Ad => "AUCTION_AD",
         }
     }
 
     /// The id of what a row stands for; the advertiser's is in every row anyway.
     fn id(self) -> Option<&'static str> {
         match self {
-            Self::AuctionAdvertiser => None,
-            Self::AuctionCampaign => Some("campaign_id"),
-            Self::AuctionAdgroup => Some("adgroup_id"),
-            Self::AuctionAd => Some("ad_id"),
+            Self::Advertiser => None,
+            Self::Campaign => Some("campaign_id"),
+            Self::Adgroup => Some("adgroup_id"),
+            Self::Ad => Some("ad_id"),
         }
     }
 
@@ -206,7 +208,7 @@ mod tests {
             ]
         );
         let by_country = NODES.iter().find(|node| node.name == "ad_insights_by_country").unwrap();
-        assert_eq!(by_country.dimensions(DataLevel::AuctionAdvertiser), ["stat_time_day", "country_code"]);
+        assert_eq!(by_country.dimensions(DataLevel::Advertiser), ["stat_time_day", "country_code"]);
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl Import {
         let is_report = self.node.is_report();
         let mut names: Vec<&'static str> = Vec::new();
         for name in self.columns.iter().filter_map(|column| column.api_name()) {
-            if !names.contains(&name) && !(is_report && dimensions.contains(&name)) {
+            if !(names.contains(&name) || is_report && dimensions.contains(&name)) {
                 names.push(name);
             }
         }

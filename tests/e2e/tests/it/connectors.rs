@@ -208,17 +208,17 @@ fn servers_that_do_not_recover_are_named() {
     hint: the source asks to wait 3600 s before the next try
     ");
     assert_snapshot!(failure(|request| rates(request).cut(50)), @r"
-    1 requests
-    1 connector, retryable: GET http://127.0.0.1:[PORT]/valet/observations/group/FX_RATES_DAILY/json: the answer of 127.0.0.1:[PORT] broke off: incomplete HTTP response
+    5 requests
+    1 connector, retryable: GET http://127.0.0.1:[PORT]/valet/observations/group/FX_RATES_DAILY/json (tried 5 times): the answer of 127.0.0.1:[PORT] broke off: incomplete HTTP response
     hint: a later run may succeed without any change
     ");
     assert_snapshot!(failure(|_| Answer::new(200, "<html>maintenance</html>")), @r"
     1 requests
-    1 connector: GET http://127.0.0.1:[PORT]/valet/observations/group/FX_RATES_DAILY/json: the answer is not what was expected: expected value at line 1 column 1; it starts <html>maintenance</html>
+    1 connector: GET http://127.0.0.1:[PORT]/valet/observations/group/FX_RATES_DAILY/json: the answer is not what was expected: expected a value at byte 0; it starts <html>maintenance</html>
     ");
     assert_snapshot!(failure(|_| Answer::new(200, "{\"observations\": [{\"d\": \"2024-03-13\"")), @r#"
     1 requests
-    1 connector: GET http://127.0.0.1:[PORT]/valet/observations/group/FX_RATES_DAILY/json: the answer is not what was expected: EOF while parsing an object at line 1 column 36; it starts {"observations": [{"d": "2024-03-13"
+    1 connector: GET http://127.0.0.1:[PORT]/valet/observations/group/FX_RATES_DAILY/json: record 1 of `/observations`: EOF while parsing an object at line 1 column 18; it starts {"d": "2024-03-13"
     "#);
     assert_snapshot!(failure(|_| Answer::new(401, "who are you?")), @r"
     1 requests

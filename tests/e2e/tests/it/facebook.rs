@@ -16,7 +16,7 @@ fn lab(server: &Server, more: &Value) -> Lab {
 
 fn configure(lab: &Lab, server: &Server, more: &Value) {
     let mut parameters = json!({
-        "AuthType": { "oauth2": { "AccessToken": { "value": TOKEN } } },
+        "AuthType": { "oauth2": { "AccessToken": TOKEN } },
         "AccountIDs": "act_1",
         "Fields": "ad-account/insights impressions, ad-account/insights spend, ad-account/insights actions",
         "BaseUrl": server.origin(),

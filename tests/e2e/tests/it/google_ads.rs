@@ -16,10 +16,10 @@ fn lab(server: &Server, more: &Value) -> Lab {
 
 fn configure(lab: &Lab, server: &Server, more: &Value) {
     let login = json!({
-        "RefreshToken": { "value": REFRESH_TOKEN },
-        "ClientId": { "value": "client" },
-        "ClientSecret": { "value": "client-s3cret" },
-        "DeveloperToken": { "value": DEVELOPER_TOKEN },
+        "RefreshToken": REFRESH_TOKEN,
+        "ClientId": "client",
+        "ClientSecret": "client-s3cret",
+        "DeveloperToken": DEVELOPER_TOKEN,
     });
     let mut parameters = json!({
         "CustomerId": "123-456-7890",

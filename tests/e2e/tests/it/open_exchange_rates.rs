@@ -85,10 +85,10 @@ fn a_full_refresh_replaces_and_a_custom_run_adds() {
     );
     run(&lab, &server, &["--type", "FULL_REFRESH"]).expect_success();
     assert_snapshot!(table(&lab), @r"
-    2023-02-28|EUR|BTC|1.5433e-05
+    2023-02-28|EUR|BTC|1.5433e-5
     2023-02-28|EUR|EUR|0.928
     2023-02-28|EUR|USD|1.0
-    2023-03-01|EUR|BTC|1.5433e-05
+    2023-03-01|EUR|BTC|1.5433e-5
     2023-03-01|EUR|EUR|0.901
     2023-03-01|EUR|USD|1.0
     ");
@@ -114,7 +114,8 @@ fn a_refused_key_moves_no_state() {
 
 #[test]
 fn a_day_that_fails_keeps_the_days_before() {
-    let faults: [(&str, fn() -> Answer); 3] = [
+    type Fault = fn() -> Answer;
+    let faults: [(&str, Fault); 3] = [
         ("broken off", || Answer::new(200, "{\"base\": \"USD\", \"rates\": {}}").cut(10)),
         ("half", || Answer::new(200, "{\"base\": \"USD\", \"rates\": {\"EUR\": 0.9")),
         ("quota", || refusal(429, "access_restricted", "Access restricted for repeated over-use.")),

@@ -40,6 +40,13 @@ fn configure(lab: &Lab, api: &TikTok, parameters: Value) {
     lab.configure(&all);
 }
 
+/// A failure of a run that begins with the first of last month: without its days.
+fn undated(failure: &str) -> String {
+    let day = regex::Regex::new(r"of \d{4}-\d\d-\d\d").unwrap();
+    let count = regex::Regex::new(r"^(.*: 1) of \d+ failed").unwrap();
+    count.replace(&day.replace_all(failure, "of [DAY]"), "$1 of [N] failed").into_owned()
+}
+
 fn run(lab: &Lab, api: &TikTok, flags: &[&str]) -> Outcome {
     let origin = api.origin();
     let flags: Vec<&str> = ["--allow-net", &origin].into_iter().chain(flags.iter().copied()).collect();
@@ -70,15 +77,21 @@ fn owoxs_configurations_run_into_sqlite() {
     config["storage"] = sqlite.clone();
     lab.write("cfg.json", config.to_string());
     run(&lab, &api, &[]).expect_success();
-    assert_snapshot!(lab.query(CAMPAIGNS), @"");
-    assert_snapshot!(lab.query("SELECT sql FROM sqlite_schema WHERE name = 'tiktok_ads_campaigns'"), @"");
+    assert_snapshot!(lab.query(CAMPAIGNS), @r#"
+    1002000000|Campaign 0 "é"
+    1002000001|Campaign 1 "é"
+    "#);
+    assert_snapshot!(lab.query("SELECT sql FROM sqlite_schema WHERE name = 'tiktok_ads_campaigns'"), @r#"CREATE TABLE "tiktok_ads_campaigns" ("campaign_id" TEXT NOT NULL, "campaign_name" TEXT, PRIMARY KEY ("campaign_id")) STRICT"#);
 
     let mut config = owox("owox-bigquery.json", &api);
     config["storage"] = sqlite;
     lab.write("cfg.json", config.to_string());
     run(&lab, &api, &[]).expect_success();
-    assert_snapshot!(lab.query("SELECT * FROM tiktok_ads_advertiser ORDER BY 1"), @"");
-    assert_snapshot!(lab.query("SELECT count(*), count(DISTINCT ad_id), count(DISTINCT advertiser_id) FROM tiktok_ads_ads"), @"");
+    assert_snapshot!(lab.query("SELECT * FROM tiktok_ads_advertiser ORDER BY 1"), @r"
+    7300000000000000002|Account 7300000000000000002|Example GmbH|EUR
+    7300000000000000003|Account 7300000000000000003|Example GmbH|EUR
+    ");
+    assert_snapshot!(lab.query("SELECT count(*), count(DISTINCT ad_id), count(DISTINCT advertiser_id) FROM tiktok_ads_ads"), @"8|8|1");
     assert_eq!(
         lab.query(
             "SELECT group_concat(name, ' ') FROM sqlite_schema WHERE name LIKE 'tiktok%' AND type = 'table'"
@@ -145,7 +158,10 @@ fn owoxs_configuration_runs_into_bigquery() {
     });
     into_a_warehouse("owox-bigquery.json", &fake.address, &place);
     let columns = [("advertiser_id", "text"), ("company_name", "text"), ("currency", "text")];
-    assert_snapshot!(warehouse::rows(&place, "tiktok_ads_advertiser", &columns), @"");
+    assert_snapshot!(warehouse::rows(&place, "tiktok_ads_advertiser", &columns), @r"
+    7300000000000000002|Example GmbH|EUR
+    7300000000000000003|Example GmbH|EUR
+    ");
     assert_eq!(warehouse::rows(&place, "tiktok_ads_ads", &[("ad_id", "text")]).lines().count(), 2 * 4);
 }
 
@@ -159,7 +175,10 @@ fn owoxs_configuration_runs_into_athena() {
     });
     into_a_warehouse("owox-athena.json", &fake.address, &place);
     let columns = [("campaign_id", "text"), ("campaign_name", "text")];
-    assert_snapshot!(warehouse::rows(&place, "tiktok_ads_campaigns", &columns), @"");
+    assert_snapshot!(warehouse::rows(&place, "tiktok_ads_campaigns", &columns), @r#"
+    1002000000|Campaign 0 "é"
+    1002000001|Campaign 1 "é"
+    "#);
 }
 
 #[test]
@@ -171,20 +190,36 @@ fn every_node_becomes_a_table() {
     let tables =
         ["advertiser", "campaigns", "ad_groups", "ads", "audiences", "ad_insights", "ad_insights_by_country"];
     assert_eq!(tables.map(count), ["2", "4", "8", "16", "2", "32", "64"]);
-    assert_snapshot!(lab.query("SELECT ad_id, advertiser_id, campaign_id, adgroup_id, ad_name, ad_text, create_time, modify_time, image_ids, utm_params, is_aco, deeplink FROM tiktok_ads_ads ORDER BY 1 LIMIT 1"), @"");
-    assert_snapshot!(lab.query("SELECT campaign_id, budget, roas_bid, special_industries, is_search_campaign, is_new_structure, rta_id FROM tiktok_ads_campaigns ORDER BY 1 LIMIT 1"), @"");
-    assert_snapshot!(lab.query("SELECT adgroup_id, schedule_start_time, age_groups, frequency, targeting_expansion FROM tiktok_ads_ad_groups ORDER BY 1 LIMIT 1"), @"");
-    assert_snapshot!(lab.query("SELECT * FROM tiktok_ads_audiences ORDER BY 1 LIMIT 1"), @"");
+    assert_snapshot!(lab.query("SELECT ad_id, advertiser_id, campaign_id, adgroup_id, ad_name, ad_text, create_time, modify_time, image_ids, utm_params, is_aco, deeplink FROM tiktok_ads_ads ORDER BY 1 LIMIT 1"), @r#"
+    3002000000|7300000000000000002|1002000000|2002000000|Ad 0|Läuft.
+    Immer.|2024-02-29T23:59:59.000000Z|2024-03-31T02:30:00.000000Z|["ad-site-i18n/1","x"]|[{"key":"utm_source","value":"tiktok"}]|0|NULL
+    "#);
+    assert_snapshot!(lab.query("SELECT campaign_id, budget, roas_bid, special_industries, is_search_campaign, is_new_structure, rta_id FROM tiktok_ads_campaigns ORDER BY 1 LIMIT 1"), @r#"1002000000|50.5|0.0|["HOUSING"]|0|1|NULL"#);
+    assert_snapshot!(lab.query("SELECT adgroup_id, schedule_start_time, age_groups, frequency, targeting_expansion FROM tiktok_ads_ad_groups ORDER BY 1 LIMIT 1"), @r#"2002000000|2024-03-01T00:00:00.000000Z|["AGE_18_24","AGE_25_34"]|NULL|{"expansion_enabled":false,"expansion_types":[]}"#);
+    assert_snapshot!(lab.query("SELECT * FROM tiktok_ads_audiences ORDER BY 1 LIMIT 1"), @"47300000000000000002|7300000000000000002|Visitors|Website Traffic|152000|2024-01-01T00:00:00.000000Z|2025-01-01T00:00:00.000000Z|1|0");
     let metrics = "ad_id, stat_time_day, date_start, date_end, spend, cost, clicks, engagement, video_views, video_completion, \
                    real_time_conversion, real_time_cost_per_conversion, real_time_conversion_rate, result, cost_per_result, \
                    cpr, cpa, cost_per_conversion, landing_page_views";
-    assert_snapshot!(lab.query(&format!("SELECT {metrics} FROM tiktok_ads_ad_insights ORDER BY 1, 2 LIMIT 3")), @"");
+    assert_snapshot!(lab.query(&format!("SELECT {metrics} FROM tiktok_ads_ad_insights ORDER BY 1, 2 LIMIT 3")), @r"
+    3002000000|2024-05-14|2024-05-14|2024-05-14|29.52|29.52|135|140|147|145|149|4.5|4.5|135|4.5|4.5|4.5|4.5|152
+    3002000000|2024-05-15|2024-05-15|2024-05-15|30.53|30.53|136|141|148|146|150|0.5|0.5|136|NULL|NULL|NULL|NULL|153
+    3002000001|2024-05-14|2024-05-14|2024-05-14|97.48|97.48|303|308|315|313|317|2.5|2.5|303|2.5|2.5|2.5|2.5|320
+    ");
     let nulls = lab.query(
         "SELECT sum(cost_per_result IS NULL), sum(spend IS NULL), count(*) FROM tiktok_ads_ad_insights",
     );
-    assert_snapshot!(nulls, @"");
-    assert_snapshot!(lab.query("SELECT country_code, count(*) FROM tiktok_ads_ad_insights_by_country GROUP BY 1"), @"");
-    assert_snapshot!(outcome.log(), @"");
+    assert_snapshot!(nulls, @"16|0|32");
+    assert_snapshot!(lab.query("SELECT country_code, count(*) FROM tiktok_ads_ad_insights_by_country GROUP BY 1"), @r"
+    DE|32
+    None|32
+    ");
+    assert_snapshot!(outcome.log(), @r"
+    info connector: importing figures of advertiser 7300000000000000002 from 2024-05-14 to 2024-05-15
+    info connector: importing figures of advertiser 7300000000000000003 from 2024-05-14 to 2024-05-15
+    warn connector: stream `tiktok_ads_campaigns`: no object of the source had `app_promotion_type`, `bid_type`, `rf_campaign_type`, `postback_window_mode`, `objective`, `campaign_product_source`, `optimization_goal`, `deep_bid_type`, `app_id`, `campaign_app_profile_page_state`, `bid_align_type`, `is_advanced_dedicated_campaign`, `rta_bid_enabled`, `disable_skan_campaign`, `budget_optimize_on`, `rta_product_selection_enabled`, `is_smart_performance_campaign`, `catalog_enabled`: there are only NULLs
+    warn connector: stream `tiktok_ads_ad_groups`: no object of the source had `optimization_event`, `app_id`, `app_type`, `audience_type`, `gender`, `schedule_type`, `billing_event`, `conversion_id`, `bid_price`, `conversion_bid_price`, `audience_ids`, `excluded_audience_ids`, `languages`, `interest_category_ids`, `placements`, `device_price_ranges`, `device_model_ids`, `operating_systems`, `network_types`, `carrier_ids`, `conversion_window`, `click_attribution_window`, `view_attribution_window`, `is_smart_performance_campaign`, `auto_targeting_enabled`: there are only NULLs
+    warn connector: stream `tiktok_ads_ads`: no object of the source had `call_to_action`, `call_to_action_id`, `image_mode`, `creative_type`, `ad_format`, `landing_page_url`, `deeplink`, `deeplink_type`, `tracking_pixel_id`, `impression_tracking_url`, `click_tracking_url`, `video_view_tracking_url`, `optimization_event`, `catalog_id`, `product_set_id`, `domain`, `display_name`, `profile_image_url`, `app_name`, `tracking_app_id`, `identity_id`, `identity_type`, `page_id`, `tiktok_item_id`, `disclaimer_type`, `disclaimer_text`, `ad_texts`, `landing_page_urls`, `sku_ids`: there are only NULLs
+    ");
 }
 
 #[test]
@@ -354,13 +389,20 @@ fn an_advertiser_that_fails_is_named_and_fetched_again() {
     };
     let lab = configured(&api, json!({ "Fields": "ad_insights spend", "ReimportLookbackWindow": 0 }));
     api.set_standing(A, Standing::Closed);
-    assert_snapshot!(run(&lab, &api, &[]).failure(), @"");
+    assert_snapshot!(undated(&run(&lab, &api, &[]).failure()), @r"
+    1 connector: 1 of [N] failed: advertiser 7300000000000000002: `ad_insights` of [DAY]: page 1: GET http://127.0.0.1:[PORT]/open_api/v1.3/report/integrated/get/: the access token has no permission for the advertiser (code 40001: No permission to operate advertiser 7300000000000000002)
+    at: AdvertiserIDs
+    hint: check the credentials in the configuration
+    ");
     assert_eq!(today(&lab, A), Value::Null);
     let there = today(&lab, B);
     assert!(there.is_string());
 
     api.set_standing(A, Standing::Deleted);
-    assert_snapshot!(run(&lab, &api, &[]).failure(), @"");
+    assert_snapshot!(undated(&run(&lab, &api, &[]).failure()), @r"
+    3 config: 1 of [N] failed: advertiser 7300000000000000002: `ad_insights` of [DAY]: page 1: GET http://127.0.0.1:[PORT]/open_api/v1.3/report/integrated/get/: there is no such advertiser (code 40002: The advertiser 7300000000000000002 doesn't exist or has been deleted.)
+    at: AdvertiserIDs
+    ");
 
     api.set_standing(A, Standing::Open);
     let before = api.days(A).len();
@@ -378,7 +420,11 @@ fn a_token_that_expires_in_mid_run() {
     let api = api();
     let lab = configured(&api, json!({ "Fields": "ad_insights spend", "ReimportLookbackWindow": 0 }));
     api.expire_token_after(20);
-    assert_snapshot!(run(&lab, &api, &[]).failure(), @"");
+    assert_snapshot!(undated(&run(&lab, &api, &[]).failure()), @r"
+    1 connector: advertiser 7300000000000000002: `ad_insights` of [DAY]: page 1: GET http://127.0.0.1:[PORT]/open_api/v1.3/report/integrated/get/: the access token is wrong, revoked or expired (code 40105: Access token is incorrect or has been revoked.)
+    at: AuthType
+    hint: check the credentials in the configuration
+    ");
     assert_eq!(api.count(), 21, "nothing is asked with a token that is worth nothing");
     assert_eq!(lab.query("SELECT count(*) FROM tiktok_ads_ad_insights"), (20 * 12).to_string());
     api.heal();
@@ -398,7 +444,7 @@ fn an_api_that_changes_a_type_is_told_with_field_and_value() {
         Fault::Change(|data| data["list"][1]["metrics"]["spend"] = json!({ "amount": "1" })),
         |call| call.is_day(A, "2024-05-15"),
     );
-    assert_snapshot!(backfill(&lab, &api, "2024-05-14", "2024-05-15").failure(), @"");
+    assert_snapshot!(backfill(&lab, &api, "2024-05-14", "2024-05-15").failure(), @r#"1 connector: 1 of 2 failed: advertiser 7300000000000000002: `ad_insights` of 2024-05-15: GET http://127.0.0.1:[PORT]/open_api/v1.3/report/integrated/get/: record 2 of `/data/list`: stream `tiktok_ads_ad_insights`: field `spend` (float64) cannot hold `{"amount":"1"}`"#);
 }
 
 #[test]
@@ -412,11 +458,30 @@ fn servers_that_do_not_recover_are_told() {
         let failure = run(&lab, &api, &[]).failure();
         format!("{} requests\n{failure}", api.count() - before)
     };
-    assert_snapshot!(failure(Fault::TooFrequent), @"");
-    assert_snapshot!(failure(Fault::Status(500)), @"");
-    assert_snapshot!(failure(Fault::RetryAfter(3600)), @"");
-    assert_snapshot!(failure(Fault::Cut(60)), @"");
-    assert_snapshot!(failure(Fault::Code(40300, "Something else.")), @"");
+    assert_snapshot!(failure(Fault::TooFrequent), @r"
+    5 requests
+    1 connector, retryable: 1 of 1 failed: advertiser 7300000000000000003: `campaigns`: page 1: GET http://127.0.0.1:[PORT]/open_api/v1.3/campaign/get/: the API was asked too often (code 40100: Requests made too frequently. Please try again later.)
+    hint: a later run may succeed without any change
+    ");
+    assert_snapshot!(failure(Fault::Status(500)), @r"
+    5 requests
+    1 connector, retryable: 1 of 1 failed: advertiser 7300000000000000003: `campaigns`: page 1: GET http://127.0.0.1:[PORT]/open_api/v1.3/campaign/get/: status 500: upstream
+    hint: a later run may succeed without any change
+    ");
+    assert_snapshot!(failure(Fault::RetryAfter(3600)), @r"
+    1 requests
+    1 connector, retryable: 1 of 1 failed: advertiser 7300000000000000003: `campaigns`: page 1: GET http://127.0.0.1:[PORT]/open_api/v1.3/campaign/get/: status 429
+    hint: the source asks to wait 3600 s before the next try
+    ");
+    assert_snapshot!(failure(Fault::Cut(60)), @r"
+    5 requests
+    1 connector, retryable: 1 of 1 failed: advertiser 7300000000000000003: `campaigns`: page 1: GET http://127.0.0.1:[PORT]/open_api/v1.3/campaign/get/ (tried 5 times): the answer of 127.0.0.1:[PORT] broke off: incomplete HTTP response
+    hint: a later run may succeed without any change
+    ");
+    assert_snapshot!(failure(Fault::Code(40300, "Something else.")), @r"
+    1 requests
+    1 connector: 1 of 1 failed: advertiser 7300000000000000003: `campaigns`: page 1: GET http://127.0.0.1:[PORT]/open_api/v1.3/campaign/get/: the API refuses the request (code 40300: Something else.)
+    ");
 }
 
 #[test]
@@ -424,23 +489,56 @@ fn configurations_that_cannot_work() {
     let api = api();
     let failure = |parameters: Value| {
         let lab = configured(&api, parameters);
-        run(&lab, &api, &[]).failure()
+        undated(&run(&lab, &api, &[]).failure())
     };
-    assert_snapshot!(failure(json!({ "DataLevel": "AUCTION_ADD" })), @"");
-    assert_snapshot!(failure(json!({ "Fields": "ad_insight spend" })), @"");
-    assert_snapshot!(failure(json!({ "Fields": "ad_insights spent" })), @"");
-    assert_snapshot!(failure(json!({ "Fields": "ad_insights ad_id", "DataLevel": "AUCTION_CAMPAIGN" })), @"");
-    assert_snapshot!(failure(json!({ "Fields": "ad_insights viewable_rate" })), @"");
-    assert_snapshot!(failure(json!({ "StartDate": "31.01.2024" })), @"");
-    assert_snapshot!(failure(json!({ "AdvertiserIDs": "shop" })), @"");
-    assert_snapshot!(failure(json!({ "AccessToken": "another-token" })), @"");
-    assert_snapshot!(failure(json!({ "AccessToken": null })), @"");
-    assert_snapshot!(failure(json!({ "AdvertiserId": "7" })), @"");
+    assert_snapshot!(failure(json!({ "DataLevel": "AUCTION_ADD" })), @r"
+    3 config: cfg.json: source.config.DataLevel: expected one of 'AUCTION_ADVERTISER', 'AUCTION_CAMPAIGN', 'AUCTION_ADGROUP', 'AUCTION_AD', found the text 'AUCTION_ADD'
+    at: DataLevel
+    hint: did you mean 'AUCTION_AD'?
+    ");
+    assert_snapshot!(failure(json!({ "Fields": "ad_insight spend" })), @r"
+    3 config: there is no node `ad_insight`; did you mean `ad_insights`?
+    at: Fields
+    ");
+    assert_snapshot!(failure(json!({ "Fields": "ad_insights spent" })), @r"
+    3 config: `ad_insights` has no field `spent`; did you mean `spend`?
+    at: Fields
+    ");
+    assert_snapshot!(failure(json!({ "Fields": "ad_insights ad_id", "DataLevel": "AUCTION_CAMPAIGN" })), @r"
+    3 config: `ad_insights` has no `ad_id` at the DataLevel AUCTION_CAMPAIGN; remove it from `Fields`, or set `DataLevel` to AUCTION_AD
+    at: Fields
+    ");
+    assert_snapshot!(failure(json!({ "Fields": "ad_insights viewable_rate" })), @r"
+    3 config: 2 of 2 failed: advertiser 7300000000000000002: `ad_insights` of [DAY]: page 1: GET http://127.0.0.1:[PORT]/open_api/v1.3/report/integrated/get/: the API does not have a column (code 40002: metrics: one or more value of the param is not acceptable, correct is ['adgroup_id', 'average_video_play', 'average_video_play_per_user', 'campaign_id', 'clicks', 'comments', 'conversion', 'conversion_rate', 'conversion_rate_v2', 'cost_per_1000_reached', 'cost_per_conversion', 'cost_per_result', 'cpc', 'cpm', 'ctr', 'currency', 'engagement_rate', 'engagements', 'follows', 'frequency', 'gross_impressions', 'impressions', 'likes', 'profile_visits', 'profile_visits_rate', 'reach', 'real_time_conversion', 'real_time_conversion_rate', 'real_time_cost_per_conversion', 'result', 'result_rate', 'shares', 'spend', 'total_landing_page_view', 'video_play_actions', 'video_views_p100', 'video_views_p25', 'video_views_p50', 'video_views_p75', 'video_watched_2s', 'video_watched_6s']); advertiser 7300000000000000003: `ad_insights` of [DAY]: page 1: GET http://127.0.0.1:[PORT]/open_api/v1.3/report/integrated/get/: the API does not have a column (code 40002: metrics: one or more value of the param is not acceptable, correct is ['adgroup_id', 'average_video_play', 'average_video_play_per_user', 'campaign_id', 'clicks', 'comments', 'conversion', 'conversion_rate', 'conversion_rate_v2', 'cost_per_1000_reached', 'cost_per_conversion', 'cost_per_result', 'cpc', 'cpm', 'ctr', 'currency', 'engagement_rate', 'engagements', 'follows', 'frequency', 'gross_impressions', 'impressions', 'likes', 'profile_visits', 'profile_visits_rate', 'reach', 'real_time_conversion', 'real_time_conversion_rate', 'real_time_cost_per_conversion', 'result', 'result_rate', 'shares', 'spend', 'total_landing_page_view', 'video_play_actions', 'video_views_p100', 'video_views_p25', 'video_views_p50', 'video_views_p75', 'video_watched_2s', 'video_watched_6s'])
+    at: Fields
+    ");
+    assert_snapshot!(failure(json!({ "StartDate": "31.01.2024" })), @r"
+    3 config: cfg.json: source.config.StartDate: expected a date as YYYY-MM-DD, found the text '31.01.2024'
+    at: StartDate
+    ");
+    assert_snapshot!(failure(json!({ "AdvertiserIDs": "shop" })), @r"
+    3 config: `AdvertiserIDs`: `shop` is no advertiser's id, which has digits alone
+    at: AdvertiserIDs
+    ");
+    assert_snapshot!(failure(json!({ "AccessToken": "another-token" })), @r"
+    1 connector: advertiser 7300000000000000002: `advertiser`: GET http://127.0.0.1:[PORT]/open_api/v1.3/advertiser/info/: the access token is wrong, revoked or expired (code 40105: Access token is incorrect or has been revoked.)
+    at: AuthType
+    hint: check the credentials in the configuration
+    ");
+    assert_snapshot!(failure(json!({ "AccessToken": null })), @r#"
+    3 config: the access token is missing: give `AuthType`, as {"oauth2": {"AccessToken": …}}
+    at: AuthType
+    "#);
+    assert_snapshot!(failure(json!({ "AdvertiserId": "7" })), @r"
+    3 config: cfg.json: source.config.AdvertiserId: there is no such parameter
+    at: AdvertiserId
+    hint: did you mean 'AdvertiserIDs'?
+    ");
 
     let lab = configured(&api, json!({ "Fields": "ad_insights spend" }));
     backfill(&lab, &api, "2024-05-15", "2024-05-15").expect_success();
     configure(&lab, &api, json!({ "Fields": "ad_insights spend", "DataLevel": "AUCTION_CAMPAIGN" }));
-    assert_snapshot!(backfill(&lab, &api, "2024-05-15", "2024-05-15").failure(), @"");
+    assert_snapshot!(backfill(&lab, &api, "2024-05-15", "2024-05-15").failure(), @r#"7 storage: table `tiktok_ads_ad_insights` has primary key ("ad_id", "stat_time_day", "advertiser_id"), the stream has primary key ("campaign_id", "stat_time_day", "advertiser_id"); run a full refresh, which builds the table anew"#);
 }
 
 /// Killed again and again, while the API takes its time; the last run is left
