@@ -352,12 +352,12 @@ mod tests {
         things (key id): the first 5 rows, before the run failed
            id │ name
         int64 │ text
-        ──────┼────────────
+        ──────┼─────────────
             1 │ plain
            22 │ NULL
           333 │ ""
             4 │ "NULL"
-            5 │ "ends with…
+            5 │ "ends with …
         … and 1 more column…
         "#);
     }

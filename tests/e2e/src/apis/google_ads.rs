@@ -150,8 +150,8 @@ fn answer(request: &Request, query: &Query) -> Answer {
     Answer::json(&body).gzip()
 }
 
-/// The rows of a query: three campaigns, the same keyword in two ad groups, and
-/// nothing else.
+/// The rows of a query: three campaigns, the same keyword in two ad groups, whose
+/// ids no other account has, and nothing else.
 fn rows(query: &Query) -> Vec<Value> {
     let account: u64 = query.customer.parse().unwrap();
     let count = match query.resource.as_str() {
@@ -172,7 +172,7 @@ fn row(query: &Query, account: u64, number: u64) -> Value {
             "campaign.name" => json!(format!("campaign {number}")),
             "campaign.status" => json!(if number == 3 { "REMOVED" } else { "ENABLED" }),
             "campaign.optimization_score" if number == 1 => json!(0.75),
-            "ad_group.id" => json!((70 + number).to_string()),
+            "ad_group.id" => json!((account % 100 * 100 + 70 + number).to_string()),
             "ad_group_criterion.criterion_id" => json!("10000"),
             "ad_group_criterion.keyword.text" => json!("shoes"),
             "segments.date" => json!(query.day),

@@ -104,10 +104,10 @@ fn every_node_of_two_accounts() {
     ");
     let keywords = "SELECT date, keyword_id, ad_group_id, keyword_text, clicks FROM google_ads_keywords_stats WHERE customer_id = 1234567890 ORDER BY 1, 3";
     assert_snapshot!(lab.query(keywords), @r"
-    2024-01-31|10000|71|shoes|10
-    2024-01-31|10000|72|shoes|20
-    2024-02-01|10000|71|shoes|10
-    2024-02-01|10000|72|shoes|20
+    2024-01-31|10000|9071|shoes|10
+    2024-01-31|10000|9072|shoes|20
+    2024-02-01|10000|9071|shoes|10
+    2024-02-01|10000|9072|shoes|20
     ");
     let managers = server
         .requests()
