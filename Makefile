@@ -36,9 +36,9 @@ test: connectors ## Run every test
 	$(CARGO) test --locked --workspace && \
 	if [ -n "$$python" ]; then cd tests/cloud && "$$python" -m pytest -q; fi
 
-test-steps: ## Stop loads into each service at each step: more of the storages' tests, half an hour
+test-steps: ## Stop loads into each service at each step: more of the storages' tests; takes long
 	python=$$(sh tests/cloud/venv.sh $(TARGET)/venv) && export OW_TEST_PYTHON="$$python" && \
-	$(CARGO) test --locked -p conformance -- --ignored
+	OW_TEST_EVERY_STEP=1 $(CARGO) test --locked --workspace -- --include-ignored _steps:: that_dies a_crash_after
 
 lint: ## Check formatting, lints and the contract's version
 	$(CARGO) fmt --all --check
