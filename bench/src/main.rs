@@ -67,7 +67,19 @@ impl Bench {
             "rest-json",
         ])?;
         let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
-        cargo(&["build", "--locked", "--profile", profile, "-p", "ow-host"])?;
+        // With this package, so that dependencies get the same features and are not built twice.
+        cargo(&[
+            "build",
+            "--locked",
+            "--profile",
+            profile,
+            "-p",
+            "bench",
+            "-p",
+            "ow-host",
+            "--bin",
+            "ow-host",
+        ])?;
         let host = target.join(if profile == "dev" { "debug" } else { profile }).join("ow-host");
         Ok(Self {
             component: target.join("wasm32-wasip2/guest/bench_guest.wasm"),
@@ -201,7 +213,8 @@ fn line(what: &str, units: u64, ours: f64, baseline: f64, unit: &str, scale: f64
 
 fn cargo(args: &[&str]) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo).args(args).status()?;
+    // What cargo tells this program would make the build of some crates start anew.
+    let status = Command::new(cargo).args(args).env_remove("CARGO_MANIFEST_DIR").status()?;
     ensure!(status.success(), "cargo {} failed", args.join(" "));
     Ok(())
 }

@@ -6,13 +6,15 @@
 //!
 //! Data flows one way, and the modules say it: [`config`] → [`run`] →
 //! [`sandbox`] → [`bridge`] → [`storage`]; [`report`] tells what happened.
-//! `sandbox` and `storage` never import each other.
+//! `sandbox` and `storage` never import each other. [`isolation`] puts a process
+//! of its own around the sandbox.
 
 pub mod bridge;
 pub mod cancel;
 pub mod cli;
 pub mod config;
 pub mod failure;
+pub mod isolation;
 pub mod report;
 pub mod run;
 pub mod sandbox;

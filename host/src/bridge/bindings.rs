@@ -29,8 +29,8 @@ wasmtime::component::bindgen!({
     },
     exports: { default: async },
     with: {
-        "ow:connector/storage@0.1.0.writer": super::Writer,
+        "ow:connector/storage@0.1.0.writer": super::imports::Writer,
     },
-    additional_derives: [PartialEq],
+    additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
     require_store_data_send: true,
 });

@@ -3,45 +3,42 @@
 //! where they belong. Nothing that comes from a guest is trusted here.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
-
-use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use std::sync::Arc;
 
 pub mod bindings;
 mod columns;
+pub(crate) mod imports;
+pub(crate) mod instance;
 mod json_lines;
 mod refusal;
 pub mod schema;
 pub(crate) mod state;
 mod value;
 
+use self::bindings::ow::connector::storage::Batch;
 use self::bindings::ow::connector::types::{self, Error, ErrorKind};
-use self::bindings::ow::connector::{report as wit_report, state as wit_state, storage as wit_storage};
 use self::refusal::{cancelled, error, invalid, limit};
 use self::state::RunState;
 use crate::cancel::Cancel;
-use crate::failure::{Failure, FailureClass};
+use crate::report::Event;
 use crate::report::log::RunLog;
 use crate::report::stats::Stats;
-use crate::report::text::{cut, plain};
-use crate::report::{Event, Level, LogSource};
-use crate::sandbox::guest::GuestState;
-use crate::sandbox::{Limits, engine, guest};
+use crate::sandbox::Limits;
 use crate::storage::worker::StorageHandle;
-use crate::storage::{StorageError, TableId, TableSchema, WriteMode};
+use crate::storage::{StateChanges, StorageError, TableId, TableSchema, WriteMode};
 
 /// Bytes of the names and descriptions of all tables of a run: the host and the
 /// storage keep them, and each commit writes them.
 const SCHEMA_BYTES: usize = 4 * 1024 * 1024;
-/// Bytes of the unit that a connector counts in.
-const UNIT_BYTES: usize = 32;
 
 /// What lies behind the contract's imports in one run.
 pub struct Bridge {
     /// None while the guest only describes or checks itself.
     storage: Option<StorageHandle>,
     pub(crate) state: RunState,
-    tables: HashMap<String, Open>,
+    /// The open tables, by the numbers of their writers.
+    open: Vec<Open>,
+    numbers: HashMap<String, u32>,
     stats: Arc<Stats>,
     log: Arc<RunLog>,
     limits: Limits,
@@ -63,9 +60,6 @@ struct Open {
     mode: WriteMode,
 }
 
-/// The guest's handle to an open table.
-pub struct Writer(Open);
-
 /// What a [`Bridge`] is made of.
 pub(crate) struct BridgeOptions {
     pub(crate) storage: Option<StorageHandle>,
@@ -83,7 +77,8 @@ impl Bridge {
         Self {
             storage,
             state,
-            tables: HashMap::new(),
+            open: Vec::new(),
+            numbers: HashMap::new(),
             stats,
             log,
             limits,
@@ -101,6 +96,11 @@ impl Bridge {
         self.failed.as_ref()
     }
 
+    /// Whether rows and state can be written.
+    pub(crate) fn writes(&self) -> bool {
+        self.storage.is_some()
+    }
+
     /// Batches that were refused, and why the first was.
     pub(crate) fn refused(&self) -> Option<&(u64, String)> {
         self.refused.as_ref()
@@ -110,7 +110,7 @@ impl Bridge {
     /// them.
     pub(crate) async fn open_missing(&mut self, tables: Vec<TableSchema>) -> Result<(), Error> {
         for table in tables {
-            if !self.tables.contains_key(&table.name) {
+            if !self.numbers.contains_key(&table.name) {
                 let mode = if table.primary_key.is_empty() { WriteMode::Append } else { WriteMode::Merge };
                 self.open_table(table, mode).await?;
             }
@@ -135,7 +135,8 @@ impl Bridge {
         answer
     }
 
-    async fn open(&mut self, stream: types::Stream, mode: WriteMode) -> Result<Open, Error> {
+    /// Opens a table for a stream, and returns the number of its writer.
+    pub(crate) async fn open(&mut self, stream: types::Stream, mode: WriteMode) -> Result<u32, Error> {
         self.storage()?;
         let table = schema::table(stream, &self.limits)?;
         if mode == WriteMode::Merge && table.primary_key.is_empty() {
@@ -144,22 +145,27 @@ impl Bridge {
                 table.name
             )));
         }
-        if let Some(open) = self.tables.get(&table.name) {
+        if let Some((number, open)) = self.known(&table.name) {
             if *open.table != table || open.mode != mode {
                 return Err(invalid(format!(
                     "the stream '{}' is open with other fields or another mode",
                     table.name
                 )));
             }
-            return Ok(open.clone());
+            return Ok(number);
         }
         self.open_table(table, mode).await
     }
 
-    async fn open_table(&mut self, table: TableSchema, mode: WriteMode) -> Result<Open, Error> {
+    fn known(&self, table: &str) -> Option<(u32, &Open)> {
+        let number = *self.numbers.get(table)?;
+        Some((number, self.open.get(usize::try_from(number).ok()?)?))
+    }
+
+    async fn open_table(&mut self, table: TableSchema, mode: WriteMode) -> Result<u32, Error> {
         let storage = self.storage()?;
         let tables = usize::try_from(self.limits.tables).unwrap_or(usize::MAX);
-        if self.tables.len() >= tables {
+        if self.open.len() >= tables {
             return Err(limit("tables", format!("the run has {tables} tables open, as many as it may")));
         }
         self.schema_bytes = self.schema_bytes.saturating_add(schema::size(&table));
@@ -173,16 +179,20 @@ impl Bridge {
         }
         let id = storage.open_table(table.clone(), mode).await.map_err(|failure| self.fail(failure))?;
         self.stats.opened(&table.name, mode);
-        let open = Open { id, table: Arc::new(table), mode };
-        self.tables.insert(open.table.name.clone(), open.clone());
-        Ok(open)
+        let number = u32::try_from(self.open.len()).unwrap_or(u32::MAX);
+        self.numbers.insert(table.name.clone(), number);
+        self.open.push(Open { id, table: Arc::new(table), mode });
+        Ok(number)
     }
 
-    async fn write(&mut self, open: &Open, rows: wit_storage::Batch) -> Result<(), Error> {
+    /// Writes a batch to the table of a writer.
+    pub(crate) async fn write(&mut self, writer: u32, rows: Batch) -> Result<(), Error> {
         let storage = self.storage()?;
+        let open = usize::try_from(writer).ok().and_then(|number| self.open.get(number)).cloned();
+        let open = open.ok_or_else(|| invalid("there is no such writer"))?;
         let max = self.limits.batch_rows;
         let batches = match rows {
-            wit_storage::Batch::Columns((rows, _)) if rows > max => {
+            Batch::Columns((rows, _)) if rows > max => {
                 return Err(limit(
                     "batch_rows",
                     format!(
@@ -191,12 +201,10 @@ impl Bridge {
                     ),
                 ));
             }
-            wit_storage::Batch::Columns((rows, columns)) => {
+            Batch::Columns((rows, columns)) => {
                 columns::record_batch(&open.table, rows, columns).map(|batch| vec![batch])
             }
-            wit_storage::Batch::JsonLines(lines) => {
-                json_lines::record_batches(&open.table, open.mode, &lines, max)
-            }
+            Batch::JsonLines(lines) => json_lines::record_batches(&open.table, open.mode, &lines, max),
         };
         let batches = batches.inspect_err(|refused| {
             let message = self.log.clean(&refused.message);
@@ -211,7 +219,22 @@ impl Bridge {
         Ok(())
     }
 
-    async fn commit(&mut self) -> Result<(), Error> {
+    /// Sets a value of the state.
+    pub(crate) fn set(&mut self, key: String, value: String) -> Result<(), Error> {
+        self.storage()?;
+        self.state.set(key, value, &self.limits)
+    }
+
+    /// Takes over what a guest in another process has set.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn take_over(&mut self, changes: StateChanges) -> Result<(), Error> {
+        changes.into_iter().try_for_each(|(key, value)| {
+            self.state.set(key, value.unwrap_or_else(|| "null".to_owned()), &self.limits)
+        })
+    }
+
+    /// Makes the rows and the state durable.
+    pub(crate) async fn commit(&mut self) -> Result<(), Error> {
         let storage = self.storage()?;
         storage.commit(self.state.changes().clone()).await.map_err(|failure| self.fail(failure))?;
         self.state.committed();
@@ -220,126 +243,5 @@ impl Bridge {
             self.log.emit(&Event::Committed { commits, rows });
         }
         Ok(())
-    }
-}
-
-/// What the generated functions work on: the bridge and the table of resources.
-pub struct BridgeView<'a> {
-    bridge: &'a mut Bridge,
-    table: &'a mut ResourceTable,
-}
-
-struct HasBridge;
-
-impl HasData for HasBridge {
-    type Data<'a> = BridgeView<'a>;
-}
-
-/// The linker of every run.
-///
-/// # Errors
-///
-/// If this machine cannot run compiled WebAssembly.
-pub(crate) fn linker() -> Result<&'static Linker<GuestState<Bridge>>, Failure> {
-    static LINKER: OnceLock<Linker<GuestState<Bridge>>> = OnceLock::new();
-    if let Some(linker) = LINKER.get() {
-        return Ok(linker);
-    }
-    let build = || -> wasmtime::Result<_> {
-        let mut linker = Linker::new(engine::shared()?);
-        guest::add_to_linker(&mut linker)?;
-        fn view(state: &mut GuestState<Bridge>) -> BridgeView<'_> {
-            BridgeView { bridge: &mut state.bridge, table: &mut state.table }
-        }
-        types::add_to_linker::<_, HasBridge>(&mut linker, view)?;
-        wit_storage::add_to_linker::<_, HasBridge>(&mut linker, view)?;
-        wit_state::add_to_linker::<_, HasBridge>(&mut linker, view)?;
-        wit_report::add_to_linker::<_, HasBridge>(&mut linker, view)?;
-        Ok(linker)
-    };
-    let linker = build().map_err(|error| Failure::new(FailureClass::Internal, format!("{error:#}")))?;
-    Ok(LINKER.get_or_init(|| linker))
-}
-
-impl types::Host for BridgeView<'_> {}
-
-impl wit_storage::Host for BridgeView<'_> {
-    async fn open(
-        &mut self,
-        stream: types::Stream,
-        mode: wit_storage::WriteMode,
-    ) -> wasmtime::Result<Result<Resource<Writer>, Error>> {
-        let mode = match mode {
-            wit_storage::WriteMode::Append => WriteMode::Append,
-            wit_storage::WriteMode::Merge => WriteMode::Merge,
-            wit_storage::WriteMode::Replace => WriteMode::Replace,
-        };
-        match self.bridge.open(stream, mode).await {
-            Ok(open) => Ok(Ok(self.table.push(Writer(open))?)),
-            Err(refused) => Ok(Err(refused)),
-        }
-    }
-}
-
-impl wit_storage::HostWriter for BridgeView<'_> {
-    async fn write(
-        &mut self,
-        writer: Resource<Writer>,
-        rows: wit_storage::Batch,
-    ) -> wasmtime::Result<Result<(), Error>> {
-        let Writer(open) = self.table.get(&writer)?;
-        let open = open.clone();
-        Ok(self.bridge.write(&open, rows).await)
-    }
-
-    fn drop(&mut self, writer: Resource<Writer>) -> wasmtime::Result<()> {
-        self.table.delete(writer)?;
-        Ok(())
-    }
-}
-
-impl wit_state::Host for BridgeView<'_> {
-    fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
-        Ok(self.bridge.state.get(&key).cloned())
-    }
-
-    fn set(&mut self, key: String, value: String) -> wasmtime::Result<Result<(), Error>> {
-        if let Err(refused) = self.bridge.storage() {
-            return Ok(Err(refused));
-        }
-        Ok(self.bridge.state.set(key, value, &self.bridge.limits))
-    }
-
-    async fn commit(&mut self) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.bridge.commit().await)
-    }
-}
-
-impl wit_report::Host for BridgeView<'_> {
-    fn log(
-        &mut self,
-        level: wit_report::Level,
-        message: String,
-        fields: Vec<(String, String)>,
-    ) -> wasmtime::Result<()> {
-        let level = match level {
-            wit_report::Level::Trace => Level::Trace,
-            wit_report::Level::Debug => Level::Debug,
-            wit_report::Level::Info => Level::Info,
-            wit_report::Level::Warn => Level::Warn,
-            wit_report::Level::Error => Level::Error,
-        };
-        self.bridge.log.guest_line(level, LogSource::Connector, &message, &fields);
-        Ok(())
-    }
-
-    fn progress(&mut self, done: u64, total: Option<u64>, unit: String) -> wasmtime::Result<()> {
-        let unit = plain(cut(&unit, UNIT_BYTES)).into_owned();
-        self.bridge.stats.said(done, total, unit);
-        Ok(())
-    }
-
-    fn cancelled(&mut self) -> wasmtime::Result<bool> {
-        Ok(self.bridge.cancel.is_cancelled())
     }
 }

@@ -19,6 +19,7 @@ use crate::cancel::Cancel;
 use crate::config::schema::{config_schema, run_config_schema};
 use crate::config::{Config, RunConfig};
 use crate::failure::{Failure, FailureClass};
+use crate::isolation::Program;
 use crate::run::{CacheOption, ComponentSource, PreviewOptions, Runner, RunnerOptions, state};
 use crate::sandbox::{Cache, limits};
 use crate::storage::registry;
@@ -29,6 +30,10 @@ const CONFIG_BYTES: u64 = 256 * 1024 * 1024;
 /// Runs the command that the process's arguments ask for.
 #[must_use]
 pub fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == crate::isolation::WORKER) {
+        return crate::isolation::worker::main();
+    }
     let cli = match Cli::command().try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
@@ -76,7 +81,8 @@ async fn command(command: Command, printer: &Printer) -> Result<u8, Failure> {
             return Ok(report.exit_code);
         }
         Command::Inspect(args) => {
-            let options = RunnerOptions { cache: args.cache.option(), ..RunnerOptions::default() };
+            let options =
+                RunnerOptions { cache: args.cache.option(), workers: workers(), ..RunnerOptions::default() };
             let inspection = Runner::new(options).inspect(args.file).await?;
             printer.inspection(&inspection);
             return Ok(inspection.failure.map_or(0, |failure| failure.class.exit_code()));
@@ -198,10 +204,16 @@ fn cache_command(command: &CacheCommand, printer: &Printer) -> Result<(), Failur
 fn options(target: &Target) -> RunnerOptions {
     RunnerOptions {
         cache: target.cache.option(),
+        workers: workers(),
         sandbox: target.sandbox.clone(),
         data_mart_id: target.config.data_mart.clone(),
         ..RunnerOptions::default()
     }
+}
+
+/// This program again, where processes can be locked in.
+fn workers() -> Option<Program> {
+    cfg!(target_os = "linux").then(Program::this)
 }
 
 fn source(target: &Target) -> ComponentSource {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use super::grants::SandboxConfig;
 use super::json;
 use super::problem::{ConfigProblems, Place, Problem, clip, found, nearest, one_line};
+use crate::isolation::Isolation;
 use crate::sandbox::{LimitOverrides, Limits, limits};
 use crate::storage::contract::Contracts;
 
@@ -24,7 +25,7 @@ pub(crate) const LEGACY_SOURCE: &str = "integration";
 
 /// Keys of `sandbox` beside the limits.
 pub(crate) const GRANT_KEYS: &[&str] =
-    &["allow_net", "allow_requested", "mounts", "reveal_secrets", "ca_file"];
+    &["allow_net", "allow_requested", "mounts", "reveal_secrets", "ca_file", "isolation"];
 
 /// The longest name of a data mart, in bytes: it becomes a key in storages.
 const MAX_NAME_BYTES: usize = 255;
@@ -289,14 +290,29 @@ impl Reader<'_> {
         let mounts: Vec<crate::sandbox::Mount> =
             self.texts(&place, &mut object, "mounts", false, "[\"in:/in:ro\"]");
         let ca_file = self.optional_text(&place, &mut object, "ca_file");
+        let isolation = self.isolation(&place, &mut object);
         SandboxConfig {
             allow_net: self.texts(&place, &mut object, "allow_net", true, "[\"https://api.example.com\"]"),
             allow_requested: self.flag(&place, &mut object, "allow_requested"),
             mounts: mounts.into_iter().map(|mount| mount.relative_to(self.base_dir)).collect(),
             reveal_secrets: self.texts(&place, &mut object, "reveal_secrets", false, "[\"ApiSecret\"]"),
             ca_file: ca_file.map(|path| self.base_dir.join(path)),
+            isolation,
             limits: self.limits(&place, object),
         }
+    }
+
+    fn isolation(&mut self, place: &Place, object: &mut Map<String, Value>) -> Option<Isolation> {
+        use clap::ValueEnum;
+
+        let text = self.optional_text(place, object, "isolation")?;
+        let known = Isolation::from_str(&text, false);
+        if known.is_err() {
+            let wrong = format!("'{}' is no isolation", clip(&text));
+            let problem = Problem::new(place.key("isolation"), wrong);
+            self.problems.push(problem.hint("write \"none\" or \"process\""));
+        }
+        known.ok()
     }
 
     /// Each limit by itself, so that every wrong one is reported.

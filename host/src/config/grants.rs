@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use crate::isolation::Isolation;
 use crate::sandbox::{LimitOverrides, Limits, Mount, Origin};
 
 /// The `sandbox` section of a configuration file.
@@ -19,6 +20,8 @@ pub struct SandboxConfig {
     pub reveal_secrets: Vec<String>,
     /// Certificates to trust beside the system's; relative to the file's folder.
     pub ca_file: Option<PathBuf>,
+    /// What keeps the run apart from the host beside the sandbox.
+    pub isolation: Option<Isolation>,
     /// Limits that differ from the defaults.
     pub limits: LimitOverrides,
 }
@@ -50,6 +53,10 @@ pub struct SandboxFlags {
     /// the configuration's `sandbox.ca_file`.
     #[arg(long, value_name = "PATH")]
     pub ca_file: Option<PathBuf>,
+    /// What keeps the run apart from the host beside the WebAssembly sandbox.
+    /// Wins over the configuration's `sandbox.isolation`.
+    #[arg(long, value_enum, value_name = "WALL")]
+    pub isolation: Option<Isolation>,
     /// Limits; each wins over the configuration's.
     #[command(flatten)]
     pub limits: LimitOverrides,
@@ -69,6 +76,8 @@ pub struct SandboxGrants {
     pub reveal_secrets: Vec<String>,
     /// Certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
+    /// What keeps the run apart from the host beside the sandbox.
+    pub isolation: Isolation,
     /// Every limit.
     pub limits: Limits,
 }
@@ -89,6 +98,7 @@ impl SandboxConfig {
             mounts,
             reveal_secrets: distinct(self.reveal_secrets.into_iter().chain(flags.reveal_secret)),
             ca_file: flags.ca_file.or(self.ca_file),
+            isolation: flags.isolation.or(self.isolation).unwrap_or_default(),
             limits: flags.limits.or(self.limits).resolve(),
         }
     }

@@ -172,6 +172,13 @@ fn sandbox(origin: &Value, mount: &Value, limits: &Value) -> Value {
     properties
         .insert("reveal_secrets".into(), list(&text, "Secret parameters that the connector gets in clear."));
     properties.insert(
+        "isolation".into(),
+        json!({
+            "enum": ["none", "process", null],
+            "description": "What keeps a run apart from the host beside the WebAssembly sandbox: nothing, or a process of its own (Linux).",
+        }),
+    );
+    properties.insert(
         "ca_file".into(),
         json!({
             "type": ["string", "null"], "pattern": "\\S",

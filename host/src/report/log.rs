@@ -111,6 +111,11 @@ impl RunLog {
         self.lock().dropped
     }
 
+    /// Counts lines that were dropped before they reached this log.
+    pub(crate) fn dropped_elsewhere(&self, lines: u64) {
+        self.lock().dropped += lines;
+    }
+
     /// The last lines of the guest's standard error in one, where there are any.
     #[must_use]
     pub fn last_stderr(&self) -> Option<String> {

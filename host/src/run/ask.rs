@@ -4,33 +4,27 @@ use std::sync::{Arc, OnceLock};
 
 use super::observe::Observer;
 use super::prepare::Prepared;
+use super::session::Session;
 use super::{RunnerOptions, describe_limits};
-use crate::bridge::bindings::HostSide as Bindings;
 use crate::bridge::bindings::exports::ow::connector::connector::ConnectorSpec as WitSpec;
 use crate::bridge::bindings::ow::connector::types::{Error, ErrorKind, Stream};
 use crate::bridge::state::RunState;
-use crate::bridge::{Bridge, BridgeOptions, linker, schema};
+use crate::bridge::{Bridge, BridgeOptions, schema};
 use crate::cancel::Cancel;
 use crate::config::{ConnectorSpec, Secrets};
 use crate::failure::{Failure, FailureClass};
 use crate::report::log::RunLog;
 use crate::report::stats::Stats;
 use crate::sandbox::control::Control;
-use crate::sandbox::guest::{Guest, GuestOptions};
-use crate::sandbox::http::{HttpClient, HttpGate, HttpState};
-use crate::sandbox::{Component, Limits, engine};
+use crate::sandbox::guest::GuestOptions;
+use crate::sandbox::http::{HttpClient, HttpGate};
+use crate::sandbox::{Component, Limits};
 use crate::storage::TableSchema;
 
 /// Trust roots and proxies of the system, which all runs share.
 static SYSTEM: OnceLock<HttpClient> = OnceLock::new();
 /// Streams that a connector may declare, beyond which it is broken.
 const STREAMS: usize = 10_000;
-
-/// A guest with its meters, ready to be called.
-pub(super) struct Session {
-    pub(super) guest: Guest<Bridge>,
-    pub(super) bindings: Bindings,
-}
 
 /// What is told of and kept about a session.
 #[derive(Clone)]
@@ -60,43 +54,13 @@ impl Channels {
     }
 }
 
-impl Session {
-    /// Instantiates a component.
-    pub(super) async fn open(
-        component: &Component,
-        channels: &Channels,
-        options: &GuestOptions<'_>,
-        http: HttpState,
-        bridge: Bridge,
-    ) -> Result<Self, Failure> {
-        let engine = engine::shared().map_err(internal)?;
-        let linked = linker()?.instantiate_pre(component.compiled());
-        let linked = linked.map_err(|error| {
-            let text = format!("{error:#}");
-            Failure::new(
-                FailureClass::Component,
-                format!("{}: it does not fit the contract: {text}", component.name),
-            )
-            .with_hint("build it again against the WIT package `ow:connector` of this version")
-        })?;
-        let mut guest = Guest::new(engine, options, &channels.control, &channels.log, http, bridge)?;
-        let indices = crate::bridge::bindings::HostSidePre::new(linked);
-        let pre = indices.map_err(|error| {
-            Failure::new(FailureClass::Component, format!("{}: {error:#}", component.name))
-                .with_hint("build it again against the WIT package `ow:connector` of this version")
-        })?;
-        let bindings = guest.call(|store| pre.instantiate_async(store)).await?;
-        Ok(Self { guest, bindings })
-    }
-}
-
 /// A session that can reach nothing and knows nothing.
 async fn describing(component: &Component, limits: &Limits, cancel: &Cancel) -> Result<Session, Failure> {
     let limits = describe_limits(limits);
     let log = RunLog::new(None, Arc::new(Secrets::new()), &limits);
-    let channels = Channels::new(limits.clone(), cancel.clone(), log);
-    let http = HttpState::new(closed_gate(&channels)?, &limits);
-    Session::open(component, &channels, &GuestOptions::default(), http, channels.bridge()).await
+    let channels = Channels::new(limits, cancel.clone(), log);
+    let gate = closed_gate(&channels)?;
+    Session::open(component, &channels, &GuestOptions::default(), gate, channels.bridge()).await
 }
 
 /// A gate that no request passes.
@@ -122,10 +86,6 @@ pub(super) fn gate(
     Ok(HttpGate::new(&client, origins, channels.control.limits(), secrets, observer))
 }
 
-fn internal(error: wasmtime::Error) -> Failure {
-    Failure::new(FailureClass::Internal, format!("{error:#}"))
-}
-
 /// What a component says of itself.
 pub(super) async fn spec(
     component: &Component,
@@ -137,8 +97,7 @@ pub(super) async fn spec(
 }
 
 async fn ask_spec(component: &Component, session: &mut Session) -> Result<ConnectorSpec, Failure> {
-    let connector = session.bindings.ow_connector_connector();
-    let spec = session.guest.call(|store| connector.call_spec(store)).await.map_err(|failure| Failure {
+    let spec = session.spec().await.map_err(|failure| Failure {
         message: format!("{}: asked what it is, the component failed: {}", component.name, failure.message),
         class: FailureClass::Component,
         ..failure
@@ -180,8 +139,7 @@ pub(super) async fn describe(
 ) -> Result<(ConnectorSpec, Option<Vec<TableSchema>>), Failure> {
     let mut session = describing(component, limits, cancel).await?;
     let spec = ask_spec(component, &mut session).await?;
-    let connector = session.bindings.ow_connector_connector();
-    let streams = session.guest.call(|store| connector.call_discover(store)).await;
+    let streams = session.discover().await;
     let streams = streams.ok().and_then(Result::ok);
     let streams = streams.and_then(|streams| to_tables(streams, limits).ok());
     Ok((spec, streams))
@@ -194,7 +152,6 @@ async fn configured(options: &RunnerOptions, prepared: &Prepared) -> Result<Sess
     let log = RunLog::new(options.events.clone(), Arc::clone(&secrets), &limits);
     let channels = Channels::new(limits, options.cancel.clone(), log);
     let gate = gate(&channels, prepared.granted_origins(), prepared.grants.ca_file.as_deref(), secrets)?;
-    let http = HttpState::new(gate, channels.control.limits());
     let run_config = prepared.resolved.ow_run_config(&std::collections::BTreeMap::new(), None);
     let environment = [
         ("OW_CONFIG", prepared.resolved.ow_config.as_str()),
@@ -202,15 +159,14 @@ async fn configured(options: &RunnerOptions, prepared: &Prepared) -> Result<Sess
         ("OW_DATAMART_ID", prepared.data_mart_id.as_str()),
         ("OW_RUN_ID", ""),
     ];
-    let guest = GuestOptions { environment: &environment, mounts: &prepared.grants.mounts };
-    Session::open(&prepared.component, &channels, &guest, http, channels.bridge()).await
+    let guest = GuestOptions { environment: &environment, mounts: &prepared.grants.mounts, scratch: None };
+    Session::open(&prepared.component, &channels, &guest, gate, channels.bridge()).await
 }
 
 /// Lets the connector reach its source.
 pub(super) async fn check(options: &RunnerOptions, prepared: &Prepared) -> Result<(), Failure> {
     let mut session = configured(options, prepared).await?;
-    let connector = session.bindings.ow_connector_connector();
-    let answer = session.guest.call(|store| connector.call_check(store)).await?;
+    let answer = session.check().await?;
     answer.map_err(|error| connector_failure(options, prepared, error))
 }
 
@@ -220,8 +176,7 @@ pub(super) async fn discover(
     prepared: &Prepared,
 ) -> Result<Vec<TableSchema>, Failure> {
     let mut session = configured(options, prepared).await?;
-    let connector = session.bindings.ow_connector_connector();
-    let answer = session.guest.call(|store| connector.call_discover(store)).await?;
+    let answer = session.discover().await?;
     let streams = answer.map_err(|error| connector_failure(options, prepared, error))?;
     to_tables(streams, &prepared.grants.limits).map_err(|error| connector_failure(options, prepared, error))
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::ask::{Channels, Session, failure_of, gate, to_tables};
+use super::ask::{Channels, failure_of, gate, to_tables};
 use super::prepare::{DEFAULT_DATABASE, Prepared, prepare};
+use super::session::Session;
 use super::{ComponentSource, RunnerOptions, blocking};
 use crate::bridge::bindings::ow::connector::types::ErrorKind;
 use crate::bridge::state::RunState;
@@ -18,7 +19,7 @@ use crate::failure::{Failure, FailureClass};
 use crate::report::log::RunLog;
 use crate::report::{Event, Level, RunReport, Status};
 use crate::sandbox::guest::GuestOptions;
-use crate::sandbox::http::{HttpGate, HttpState};
+use crate::sandbox::http::HttpGate;
 use crate::storage::worker::{self, StorageHandle};
 use crate::storage::{Outcome, RunInfo, StateChanges, StorageError, contract, registry};
 
@@ -153,9 +154,8 @@ pub(super) async fn drive(
         cancel: channels.control.cancel().clone(),
         full_refresh: prepared.run_config.run_type == RunType::FullRefresh,
     });
-    let http = HttpState::new(gate, channels.control.limits());
     let telling = Telling::start(channels);
-    let (result, changes) = call(prepared, channels, &start, http, bridge).await;
+    let (result, changes) = call(prepared, channels, &start, gate, bridge).await;
     drop(telling);
     end(storage, channels, result, changes).await
 }
@@ -216,7 +216,7 @@ async fn call(
     prepared: &Prepared,
     channels: &Channels,
     start: &Start<'_>,
-    http: HttpState,
+    gate: HttpGate,
     bridge: Bridge,
 ) -> (Result<(), Failure>, StateChanges) {
     let run_config = prepared.resolved.ow_run_config(&start.state, start.preview_rows);
@@ -226,26 +226,26 @@ async fn call(
         ("OW_DATAMART_ID", prepared.data_mart_id.as_str()),
         ("OW_RUN_ID", start.run_id),
     ];
-    let options = GuestOptions { environment: &environment, mounts: &prepared.grants.mounts };
-    let mut session = match Session::open(&prepared.component, channels, &options, http, bridge).await {
+    let options = GuestOptions { environment: &environment, mounts: &prepared.grants.mounts, scratch: None };
+    let mut session = match Session::open(&prepared.component, channels, &options, gate, bridge).await {
         Ok(session) => session,
         Err(failure) => return (Err(failure), StateChanges::new()),
     };
     let result = run_guest(prepared, channels, &mut session).await;
-    let bridge = &session.guest.store.data().bridge;
+    let left = session.left().await;
+    channels.log.dropped_elsewhere(session.dropped_log_lines());
     let interrupted = matches!(&result, Err(failure) if failure.class == FailureClass::Interrupted);
     // A failure of the storage explains whatever the guest made of it.
-    let result = match bridge.failed() {
+    let result = match &left.failed {
         Some(error) if !interrupted => Err(storage_failure(error, &|text| channels.log.clean(text))),
         _ => result.map_err(|failure| explain(failure, &session, channels)),
     };
-    (result, bridge.state.changes().clone())
+    (result, left.changes)
 }
 
 /// Calls the guest's `run`, and says how it went.
 async fn run_guest(prepared: &Prepared, channels: &Channels, session: &mut Session) -> Result<(), Failure> {
-    let connector = session.bindings.ow_connector_connector();
-    let answer = session.guest.call(|store| connector.call_run(store)).await;
+    let answer = session.run().await;
     if channels.control.cancel().is_cancelled() {
         // Whatever it says now: what it returned early may not be whole.
         let failure = Failure::new(FailureClass::Interrupted, "interrupted").retryable();
@@ -258,7 +258,7 @@ async fn run_guest(prepared: &Prepared, channels: &Channels, session: &mut Sessi
         });
     }
     answer?.map_err(|error| failure_of(error, false, |text| channels.log.clean(text)))?;
-    if let Some((count, first)) = session.guest.store.data().bridge.refused() {
+    if let Some((count, first)) = session.refused().await {
         let message = format!("the connector went on although {count} of its batches were refused: {first}");
         return Err(Failure::new(FailureClass::Connector, message)
             .with_hint("the refused rows are missing; report it to the connector's author"));
@@ -276,18 +276,16 @@ async fn empty_the_rest(
     channels: &Channels,
     session: &mut Session,
 ) -> Result<(), Failure> {
-    let connector = session.bindings.ow_connector_connector();
-    let streams = session.guest.call(|store| connector.call_discover(store)).await?;
+    let streams = session.discover().await?;
     let refused = |error| failure_of(error, false, |text| channels.log.clean(text));
     let tables = to_tables(streams.map_err(refused)?, &prepared.grants.limits).map_err(refused)?;
-    let bridge = &mut session.guest.store.data_mut().bridge;
-    bridge.open_missing(tables).await.map_err(refused)
+    session.open_missing(tables).await.map_err(refused)
 }
 
 /// Adds what the sandbox knows about a failure of the guest.
 fn explain(failure: Failure, session: &Session, channels: &Channels) -> Failure {
     if failure.class == FailureClass::Connector
-        && let Some(scratch) = session.guest.refused_scratch()
+        && let Some(scratch) = session.refused_scratch()
     {
         return scratch;
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::cancel::Cancel;
 use crate::config::{Config, ConnectorSpec, RunConfig, SandboxFlags};
 use crate::failure::{Failure, FailureClass};
+use crate::isolation::Program;
 use crate::report::{RunReport, Sink};
 use crate::sandbox::{Cache, Component, ComponentFile, FileKind, Limits};
 use crate::storage::TableSchema;
@@ -17,6 +18,7 @@ mod observe;
 mod prepare;
 mod preview;
 mod reach;
+mod session;
 pub mod state;
 
 pub use self::preview::{Cell, Preview, PreviewOptions, PreviewStream};
@@ -67,6 +69,10 @@ pub enum CacheOption {
 pub struct RunnerOptions {
     /// Where compiled components are kept.
     pub cache: CacheOption,
+    /// What compiles components, and runs those that are isolated in a process of
+    /// their own. By default components are compiled in this process, and runs
+    /// cannot be isolated.
+    pub workers: Option<Program>,
     /// What is granted and bounded beside what the configuration says.
     pub sandbox: SandboxFlags,
     /// What the rows and the state belong to; by default `datamartId` of the
@@ -205,7 +211,8 @@ impl Runner {
             failure: None,
         };
         let described = async {
-            let (component, _) = prepare::compile(&self.options, file).await?;
+            let isolation = self.options.sandbox.isolation.unwrap_or_default();
+            let (component, _) = prepare::compile(&self.options, file, isolation, &limits).await?;
             inspection.imports.clone_from(&component.imports);
             inspection.exports.clone_from(&component.exports);
             let (spec, streams) = ask::describe(&component, &limits, &self.options.cancel).await?;

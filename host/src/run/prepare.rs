@@ -12,6 +12,8 @@ use crate::config::{
     Config, ConfigProblems, ConnectorSpec, Problem, Resolved, RunConfig, SandboxGrants, Secrets, resolve,
 };
 use crate::failure::Failure;
+use crate::isolation::Isolation;
+use crate::sandbox::component::Loading;
 use crate::sandbox::mount::{Access, Mount};
 use crate::sandbox::{ByteSize, Component, ComponentFile, Limits, Origin};
 use crate::storage::contract::Contracts;
@@ -131,7 +133,7 @@ pub(super) async fn prepare(
     if let Some(pinned) = config.connector.as_ref().and_then(|connector| connector.sha256.as_deref()) {
         file.verify(pinned)?;
     }
-    let (component, cache_note) = compile(options, file).await?;
+    let (component, cache_note) = compile(options, file, grants.isolation, &grants.limits).await?;
     let spec = ask::spec(&component, &grants.limits, &options.cancel).await?;
     let environment = |name: &str| options.lookup(name);
     let resolved = resolve(&config, &run_config, &spec, &environment, &grants.reveal_secrets);
@@ -206,9 +208,20 @@ pub(super) async fn read(
 }
 
 /// Takes the component from the cache or compiles it.
-pub(super) async fn compile(options: &RunnerOptions, file: ComponentFile) -> Result<Compiled, Failure> {
-    let cache = options.cache.clone();
-    blocking(move || Component::load(&file, cache.open().as_ref())).await?
+pub(super) async fn compile(
+    options: &RunnerOptions,
+    file: ComponentFile,
+    isolation: Isolation,
+    limits: &Limits,
+) -> Result<Compiled, Failure> {
+    let (cache, workers, limits) = (options.cache.clone(), options.workers.clone(), limits.clone());
+    blocking(move || {
+        let cache = cache.open();
+        let loading =
+            Loading { cache: cache.as_ref(), program: workers.as_ref(), isolation, limits: &limits };
+        Component::load(&file, &loading)
+    })
+    .await?
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ const EXTENSION: &str = "cwasm";
 const TOTAL_BYTES: u64 = 1024 * 1024 * 1024;
 /// An entry beyond this is not ours: no component within the size limit
 /// compiles to so much.
-const ENTRY_BYTES: u64 = 1024 * 1024 * 1024;
+pub(crate) const ENTRY_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// A folder of compiled components.
 #[derive(Debug, Clone)]
@@ -67,34 +67,24 @@ impl Cache {
         &self.folder
     }
 
-    /// The compiled form of a component with this digest, if there is an entry
-    /// that can be trusted.
-    pub(crate) fn load(&self, engine: &Engine, digest: &[u8; DIGEST]) -> Option<Component> {
+    /// The code of a component with this digest, if there is an entry that can be
+    /// trusted.
+    pub(crate) fn load(&self, engine: &Engine, digest: &[u8; DIGEST]) -> Option<Vec<u8>> {
         let key = Key::new(engine, digest);
         check_private(&fs::symlink_metadata(&self.folder).ok()?, true).ok()?;
         let path = self.folder.join(key.file_name());
         let file = open_private(&path).ok()?;
         let mut bytes = Vec::new();
         (&file).take(ENTRY_BYTES).read_to_end(&mut bytes).ok()?;
-        let code = key.verify(&bytes)?;
-        // SAFETY: `code` is what `Component::serialize` gave this host for this
-        // very component, engine version and settings: the entry's digest
-        // covers them, and nobody but this user could write the file.
-        #[expect(unsafe_code, reason = "compiled code of this user's own cache is loaded")]
-        let component = unsafe { Component::deserialize(engine, code) }.ok()?;
+        let head = bytes.len() - key.verify(&bytes)?.len();
+        bytes.drain(..head);
         // Only to know which entries are used; a failure does no harm.
         let _ = file.set_modified(SystemTime::now());
-        Some(component)
+        Some(bytes)
     }
 
-    /// Keeps the compiled form of a component.
-    pub(crate) fn store(
-        &self,
-        engine: &Engine,
-        digest: &[u8; DIGEST],
-        component: &Component,
-    ) -> Result<(), String> {
-        let code = component.serialize().map_err(|error| error.to_string())?;
+    /// Keeps the code of a component.
+    pub(crate) fn store(&self, engine: &Engine, digest: &[u8; DIGEST], code: &[u8]) -> Result<(), String> {
         let key = Key::new(engine, digest);
         let write = || -> io::Result<()> {
             create_private(&self.folder)?;
@@ -102,8 +92,8 @@ impl Cache {
             // Created for this user alone, and renamed when it is whole.
             let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.folder)?;
             file.write_all(MAGIC)?;
-            file.write_all(&key.seal(&code))?;
-            file.write_all(&code)?;
+            file.write_all(&key.seal(code))?;
+            file.write_all(code)?;
             file.as_file().sync_data()?;
             file.persist(self.folder.join(key.file_name())).map_err(|error| error.error)?;
             self.evict()
@@ -158,6 +148,29 @@ impl Cache {
             }
         }
         Ok(entries)
+    }
+}
+
+/// The component of code that the cache gave, or that was compiled a moment ago
+/// by this program.
+pub(crate) fn trust(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: `code` is what the engine made for a component, in this version and
+    // with these settings: an entry's digest covers them and nobody but this
+    // user could write it, and the engine itself refuses other versions.
+    #[expect(unsafe_code, reason = "compiled code of this user's own cache is loaded")]
+    unsafe {
+        Component::deserialize(engine, code)
+    }
+}
+
+/// The component of code in a sealed file, which is mapped and not read.
+#[cfg(target_os = "linux")]
+pub(crate) fn load_sealed(engine: &Engine, file: &Path) -> wasmtime::Result<Component> {
+    // SAFETY: the host wrote what `trust` takes into the file and sealed it, so
+    // that nobody can change it while it is mapped.
+    #[expect(unsafe_code, reason = "compiled code of the host that this process works for is loaded")]
+    unsafe {
+        Component::deserialize_file(engine, file)
     }
 }
 
@@ -257,8 +270,7 @@ mod tests {
     fn filled(folder: &Path) -> (Cache, &'static Engine, PathBuf) {
         let engine = super::super::engine::shared().unwrap();
         let cache = Cache::new(folder.join("components"));
-        let component = Component::new(engine, WASM).unwrap();
-        cache.store(engine, &DIGEST_OF_WASM, &component).unwrap();
+        cache.store(engine, &DIGEST_OF_WASM, &engine.precompile_component(WASM).unwrap()).unwrap();
         let path = cache.folder.join(Key::new(engine, &DIGEST_OF_WASM).file_name());
         (cache, engine, path)
     }
@@ -267,7 +279,8 @@ mod tests {
     fn an_entry_is_found_again_and_only_for_its_component() {
         let folder = tempfile::tempdir().unwrap();
         let (cache, engine, _) = filled(folder.path());
-        assert!(cache.load(engine, &DIGEST_OF_WASM).is_some());
+        let code = cache.load(engine, &DIGEST_OF_WASM).unwrap();
+        assert!(trust(engine, &code).is_ok());
         assert!(cache.load(engine, &[8; DIGEST]).is_none());
         assert_eq!(cache.clear().unwrap().entries, 1);
         assert!(cache.load(engine, &DIGEST_OF_WASM).is_none());
@@ -307,8 +320,8 @@ mod tests {
         mode(&path, 0o600);
         mode(&cache.folder, 0o777);
         assert!(cache.load(engine, &DIGEST_OF_WASM).is_none());
-        let component = Component::new(engine, WASM).unwrap();
-        assert!(cache.store(engine, &DIGEST_OF_WASM, &component).unwrap_err().contains("other users"));
+        let code = engine.precompile_component(WASM).unwrap();
+        assert!(cache.store(engine, &DIGEST_OF_WASM, &code).unwrap_err().contains("other users"));
         mode(&cache.folder, 0o700);
         assert!(cache.load(engine, &DIGEST_OF_WASM).is_some());
 

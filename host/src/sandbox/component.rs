@@ -7,14 +7,15 @@ use std::io::Read;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
+use wasmparser::{Encoding, Parser, Payload};
 use wasmtime::Engine;
 use wasmtime::component::Component as Compiled;
-use wasmtime::component::types::ComponentItem;
 
-use super::cache::Cache;
+use super::cache::{self, Cache};
 use super::control::limit;
-use super::{ByteSize, engine};
+use super::{ByteSize, Limits, engine};
 use crate::failure::{Failure, FailureClass};
+use crate::isolation::{Isolation, Program};
 
 /// The contract's package.
 pub const CONTRACT: &str = "ow:connector";
@@ -200,7 +201,31 @@ pub struct Component {
     pub imports: Vec<String>,
     /// The interfaces it exports.
     pub exports: Vec<String>,
-    compiled: Compiled,
+    code: Code,
+}
+
+/// A component's code, where it is to be run.
+#[derive(Clone)]
+pub(crate) enum Code {
+    /// In this process.
+    Here(Compiled),
+    /// In workers of this program.
+    #[cfg(target_os = "linux")]
+    Apart(Program, crate::isolation::Sealed),
+}
+
+/// How components are compiled and kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Loading<'a> {
+    /// Where compiled components are kept.
+    pub cache: Option<&'a Cache>,
+    /// What compiles and runs components in processes of their own; without it
+    /// they are compiled here.
+    pub program: Option<&'a Program>,
+    /// Where the component is to be run.
+    pub isolation: Isolation,
+    /// Time and memory to compile it.
+    pub limits: &'a Limits,
 }
 
 impl std::fmt::Debug for Component {
@@ -214,12 +239,13 @@ impl std::fmt::Debug for Component {
 
 impl Component {
     /// Takes the compiled form from the cache, or compiles the file and keeps
-    /// it there. The second value says why it could not be kept.
+    /// it there. The second value says why it could not be kept. Blocks.
     ///
     /// # Errors
     ///
-    /// If the file is no component, is damaged, or does not fit the contract.
-    pub fn load(file: &ComponentFile, cache: Option<&Cache>) -> Result<(Self, Option<String>), Failure> {
+    /// If the file is no component, is damaged, does not fit the contract, or
+    /// takes too much to compile.
+    pub fn load(file: &ComponentFile, loading: &Loading<'_>) -> Result<(Self, Option<String>), Failure> {
         let kind = file.kind();
         if kind != FileKind::Component {
             let message = format!("{}: this is {}", file.name, kind.describe());
@@ -228,30 +254,26 @@ impl Component {
         let engine = engine::shared().map_err(|error| {
             Failure::new(FailureClass::Internal, format!("this machine cannot run WebAssembly: {error:#}"))
         })?;
-        let cached = cache.and_then(|cache| cache.load(engine, &file.digest));
-        let (compiled, note) = match cached {
-            Some(compiled) => (compiled, None),
+        let kept = loading.cache.and_then(|cache| cache.load(engine, &file.digest));
+        let (code, note) = match kept {
+            Some(code) => (code, None),
             None => {
-                let compiled = Compiled::new(engine, &file.bytes).map_err(|error| broken(file, &error))?;
-                let note = cache.and_then(|cache| cache.store(engine, &file.digest, &compiled).err());
-                (compiled, note)
+                let code = compile(engine, file, loading)?;
+                let note = loading.cache.and_then(|cache| cache.store(engine, &file.digest, &code).err());
+                (code, note)
             }
         };
-        let ty = compiled.component_type();
-        let names =
-            |items: Vec<(&str, bool)>| items.into_iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
-        let imports = names(ty.imports(engine).map(|(name, item)| (name, is_interface(&item.ty))).collect());
-        let exports = names(ty.exports(engine).map(|(name, item)| (name, is_interface(&item.ty))).collect());
+        let (imports, exports) = names(&file.bytes).map_err(|error| broken(file, &error.to_string()))?;
         let size = u64::try_from(file.bytes.len()).unwrap_or(u64::MAX);
-        let component =
-            Self { digest: file.digest(), name: file.name.clone(), size, imports, exports, compiled };
+        let code = place(engine, file, &code, loading)?;
+        let component = Self { digest: file.digest(), name: file.name.clone(), size, imports, exports, code };
         component.check_contract()?;
         Ok((component, note))
     }
 
-    /// The compiled form.
-    pub(crate) fn compiled(&self) -> &Compiled {
-        &self.compiled
+    /// Its code.
+    pub(crate) fn code(&self) -> &Code {
+        &self.code
     }
 
     /// Whether the host provides what the component imports, and the component
@@ -299,13 +321,70 @@ impl Component {
     }
 }
 
-fn is_interface(item: &ComponentItem) -> bool {
-    matches!(item, ComponentItem::ComponentInstance(_))
+/// The code of a component.
+fn compile(engine: &Engine, file: &ComponentFile, loading: &Loading<'_>) -> Result<Vec<u8>, Failure> {
+    #[cfg(target_os = "linux")]
+    if let Some(program) = loading.program {
+        use crate::isolation::compile::{NoCode, compile};
+
+        let code = compile(program, &file.name, &file.bytes, loading.limits, cache::ENTRY_BYTES);
+        return code.map_err(|error| match error {
+            NoCode::Broken(message) => broken(file, &message),
+            NoCode::Failed(failure) => failure,
+        });
+    }
+    let _ = loading;
+    engine.precompile_component(&file.bytes).map_err(|error| broken(file, &format!("{error:#}")))
+}
+
+/// Brings code to where it is to be run.
+fn place(engine: &Engine, file: &ComponentFile, code: &[u8], loading: &Loading<'_>) -> Result<Code, Failure> {
+    let fail = |error: &dyn std::fmt::Display| {
+        Failure::new(
+            FailureClass::Internal,
+            format!("{}: its compiled form cannot be used: {error}", file.name),
+        )
+    };
+    if loading.isolation == Isolation::None {
+        return cache::trust(engine, code).map(Code::Here).map_err(|error| fail(&format!("{error:#}")));
+    }
+    #[cfg(target_os = "linux")]
+    if let Some(program) = loading.program {
+        let sealed = crate::isolation::Sealed::new(code).map_err(|error| fail(&error))?;
+        return Ok(Code::Apart(program.clone(), sealed));
+    }
+    Err(Failure::new(FailureClass::Usage, "a run cannot be isolated in a process of its own here").with_hint(
+        "it needs Linux, and a program that embeds ow-host must name one that workers are started from",
+    ))
+}
+
+/// The names that a component imports and exports.
+fn names(bytes: &[u8]) -> wasmparser::Result<(Vec<String>, Vec<String>)> {
+    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+    // Modules and components inside have names of their own.
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload? {
+            Payload::Version { encoding: Encoding::Component | Encoding::Module, .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                for import in section {
+                    imports.push(import?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                for export in section {
+                    exports.push(export?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok((imports, exports))
 }
 
 /// What is wrong with a component that does not compile.
-fn broken(file: &ComponentFile, error: &wasmtime::Error) -> Failure {
-    let text = format!("{error:#}");
+fn broken(file: &ComponentFile, text: &str) -> Failure {
     let truncated = ["unexpected end", "unexpected eof", "is out of bounds (bound"]
         .iter()
         .any(|sign| text.contains(sign));
@@ -314,7 +393,7 @@ fn broken(file: &ComponentFile, error: &wasmtime::Error) -> Failure {
     } else {
         ("it is not a valid component", "build it again with current tools, or report it to its author")
     };
-    Failure::new(FailureClass::Component, format!("{}: {what}: {}", file.name, plain_text(&text)))
+    Failure::new(FailureClass::Component, format!("{}: {what}: {}", file.name, plain_text(text)))
         .with_hint(hint)
 }
 

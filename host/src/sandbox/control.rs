@@ -93,6 +93,13 @@ impl Control {
         self.started.elapsed()
     }
 
+    /// Takes over what a guest in another process has used.
+    pub(crate) fn measured(&self, memory: u64, peak_memory: u64, cpu_nanos: u64) {
+        self.memory.store(memory, Ordering::Relaxed);
+        self.peak_memory.fetch_max(peak_memory.max(memory), Ordering::Relaxed);
+        self.cpu_nanos.fetch_max(cpu_nanos, Ordering::Relaxed);
+    }
+
     /// Adds to the guest's memory, or refuses.
     pub(crate) fn grow_memory(&self, bytes: usize) -> bool {
         let wanted = self.memory().saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
@@ -121,14 +128,24 @@ impl Control {
         &self,
         call: impl Future<Output = wasmtime::Result<R>>,
     ) -> Result<R, Failure> {
-        let call = pin!(Metered { control: self, call: pin!(call) });
+        let call = pin!(call);
+        let call = Metered { control: self, call };
+        self.bounded(async { call.await.map_err(|error| self.explain(&error)) }).await
+    }
+
+    /// Waits for work as long as the limits and the operator allow.
+    pub(crate) async fn bounded<R>(
+        &self,
+        work: impl Future<Output = Result<R, Failure>>,
+    ) -> Result<R, Failure> {
+        let work = pin!(work);
         let timeout = self.limits.timeout.get().saturating_sub(self.wall());
         let cancelled = async {
             self.cancel.cancelled().await;
             tokio::time::sleep(self.limits.grace.get()).await;
         };
         tokio::select! {
-            result = call => result.map_err(|error| self.explain(&error)),
+            result = work => result,
             () = tokio::time::sleep(timeout) => Err(limit("timeout", format!(
                 "the run took longer than {}", self.limits.timeout
             ))),

@@ -1,5 +1,6 @@
 //! A guest and everything it can reach: one store a run, thrown away after it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use wasmtime::component::{Linker, Resource, ResourceTable};
@@ -15,7 +16,7 @@ use super::http::HttpState;
 use super::limiter::MemoryLimiter;
 use super::mount::{Access, Mount, SCRATCH};
 use super::quota::{self, Descriptors, Quota};
-use super::scratch::Scratch;
+use super::scratch::{self, Scratch};
 use super::stdio::GuestOutput;
 use crate::failure::{Failure, FailureClass};
 use crate::report::LogSource;
@@ -54,6 +55,8 @@ pub struct GuestOptions<'a> {
     pub environment: &'a [(&'a str, &'a str)],
     /// The folders it sees beside its scratch folder.
     pub mounts: &'a [Mount],
+    /// Its scratch folder, if another made it and will remove it.
+    pub scratch: Option<&'a Path>,
 }
 
 /// A guest's store, and what must live as long.
@@ -64,7 +67,7 @@ pub struct Guest<B: 'static> {
     quota: Arc<Quota>,
     outputs: [GuestOutput; 2],
     _ticking: Ticking,
-    _scratch: Scratch,
+    _scratch: Option<Scratch>,
 }
 
 impl<B: Send + 'static> Guest<B> {
@@ -85,8 +88,12 @@ impl<B: Send + 'static> Guest<B> {
         let no_scratch = |error: &dyn std::fmt::Display| {
             Failure::new(FailureClass::Internal, format!("cannot make a scratch folder: {error}"))
         };
-        let scratch = Scratch::new().map_err(|error| no_scratch(&error))?;
-        let quota = Quota::new(scratch.dir().map_err(|error| no_scratch(&error))?, limits);
+        let own = match options.scratch {
+            None => Some(Scratch::new().map_err(|error| no_scratch(&error))?),
+            Some(_) => None,
+        };
+        let scratch = own.as_ref().map(Scratch::path).or(options.scratch).unwrap_or(Path::new(SCRATCH));
+        let quota = Quota::new(scratch::open(scratch).map_err(|error| no_scratch(&error))?, limits);
         let outputs = [LogSource::Stdout, LogSource::Stderr]
             .map(|source| GuestOutput::new(Arc::clone(log), source, limits.log_line.as_usize()));
         let [stdout, stderr] = outputs.clone();
@@ -99,8 +106,7 @@ impl<B: Send + 'static> Guest<B> {
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .max_random_size(limits.random_bytes.get());
-        wasi.preopened_dir(scratch.path(), SCRATCH, FsPerms::ReadWrite)
-            .map_err(|error| no_scratch(&error))?;
+        wasi.preopened_dir(scratch, SCRATCH, FsPerms::ReadWrite).map_err(|error| no_scratch(&error))?;
         for mount in options.mounts {
             add_mount(&mut wasi, mount)?;
         }
@@ -129,7 +135,7 @@ impl<B: Send + 'static> Guest<B> {
             quota,
             outputs,
             _ticking: Ticking::start(engine),
-            _scratch: scratch,
+            _scratch: own,
         })
     }
 

@@ -21,7 +21,7 @@ pub struct LimitInfo {
 macro_rules! limits {
     ($($(#[doc = $doc:literal])+ $name:ident : $type:ty = $default:expr, $value_name:literal;)+) => {
         /// The limits of one run, resolved.
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
         pub struct Limits {
             $($(#[doc = $doc])+ pub $name: $type,)+
         }
@@ -134,4 +134,9 @@ limits! {
     state_keys: u32 = 10_000, "N";
     /// Size of the component's file.
     component_bytes: ByteSize = ByteSize::mib(128), "SIZE";
+    /// Time to compile the component, where it is not in the cache.
+    compile_time: Duration = Duration::secs(300), "TIME";
+    /// Memory to compile the component. The compiler runs in a process of its
+    /// own where the system can bound one (Linux).
+    compile_memory: ByteSize = ByteSize::gib(4), "SIZE";
 }

@@ -12,7 +12,7 @@ mod limiter;
 pub mod limits;
 pub mod mount;
 mod quota;
-mod scratch;
+pub(crate) mod scratch;
 mod stdio;
 pub mod units;
 

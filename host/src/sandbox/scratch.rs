@@ -17,6 +17,11 @@ pub(crate) struct Scratch {
     _lock: File,
 }
 
+/// The folder as a capability, for measuring what is in it.
+pub(crate) fn open(folder: &Path) -> io::Result<cap_std::fs::Dir> {
+    cap_std::fs::Dir::open_ambient_dir(folder, cap_std::ambient_authority())
+}
+
 impl Scratch {
     /// Makes an empty folder that only this user can enter.
     pub(crate) fn new() -> io::Result<Self> {
@@ -33,11 +38,6 @@ impl Scratch {
 
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
-    }
-
-    /// The folder as a capability, for measuring what is in it.
-    pub(crate) fn dir(&self) -> io::Result<cap_std::fs::Dir> {
-        cap_std::fs::Dir::open_ambient_dir(self.path(), cap_std::ambient_authority())
     }
 }
 

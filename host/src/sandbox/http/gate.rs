@@ -147,13 +147,33 @@ fn pool(connector: Connector, limits: &Limits) -> Pool {
     Decompression::new(client).gzip(true)
 }
 
-impl WasiHttpHooks for HttpGate {
+/// A way for the guest's requests: the gate of this process, or one that leads
+/// to it.
+pub(crate) trait Outlet: Send {
+    /// Sends a request and waits for the head of its answer.
+    fn send(&mut self, request: Request<WasiBody>, options: RequestOptions) -> Answered;
+}
+
+/// The head of an answer, or why there is none.
+pub(crate) type Answered = Pin<Box<dyn Future<Output = Result<Response<WasiBody>, Code>> + Send>>;
+
+impl Outlet for HttpGate {
+    fn send(&mut self, request: Request<WasiBody>, options: RequestOptions) -> Answered {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(async move { inner.handle(request, options).await })
+    }
+}
+
+/// What wasi-http asks of the host, for any outlet.
+struct Hooks(Box<dyn Outlet>);
+
+impl WasiHttpHooks for Hooks {
     fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
-        Self::is_forbidden(name)
+        HttpGate::is_forbidden(name)
     }
 
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
-        Arc::new(Self::is_forbidden)
+        Arc::new(HttpGate::is_forbidden)
     }
 
     /// Every scheme reaches the gate, which refuses with words.
@@ -176,9 +196,9 @@ impl WasiHttpHooks for HttpGate {
         options: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Code>> + Send>,
     ) -> Box<dyn Future<Output = Sent> + Send> {
-        let inner = Arc::clone(&self.inner);
+        let answered = self.0.send(request, options.unwrap_or_default());
         Box::new(async move {
-            let response = inner.handle(request, options.unwrap_or_default()).await?;
+            let response = answered.await?;
             let done: Box<dyn Future<Output = Result<(), Code>> + Send> = Box::new(async { Ok(()) });
             Ok((response, done))
         })
@@ -449,23 +469,34 @@ fn shown(uri: &Uri) -> String {
 }
 
 /// What a run's store holds for `wasi:http`.
-#[derive(Debug)]
 pub struct HttpState {
     ctx: WasiHttpCtx,
-    gate: HttpGate,
+    hooks: Hooks,
+}
+
+impl fmt::Debug for HttpState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpState").field("ctx", &self.ctx).finish_non_exhaustive()
+    }
 }
 
 impl HttpState {
-    /// With the limit on headers that the guest makes.
+    /// With the gate of this process, and the limit on headers that the guest
+    /// makes.
     #[must_use]
     pub fn new(gate: HttpGate, limits: &Limits) -> Self {
+        Self::with_outlet(Box::new(gate), limits)
+    }
+
+    /// With any way for the guest's requests.
+    pub(crate) fn with_outlet(outlet: Box<dyn Outlet>, limits: &Limits) -> Self {
         let mut ctx = WasiHttpCtx::new();
         ctx.set_field_size_limit(usize::try_from(limits.http_header_bytes.get()).unwrap_or(usize::MAX));
-        Self { ctx, gate }
+        Self { ctx, hooks: Hooks(outlet) }
     }
 
     /// What `WasiHttpView::http` gives back.
     pub fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
-        WasiHttpCtxView { hooks: &mut self.gate, table, ctx: &mut self.ctx }
+        WasiHttpCtxView { hooks: &mut self.hooks, table, ctx: &mut self.ctx }
     }
 }

@@ -21,5 +21,6 @@ mod tests;
 
 pub use client::HttpClient;
 pub use exchange::HttpObserver;
+pub(crate) use gate::{Answered, Outlet};
 pub use gate::{HttpGate, HttpState};
 pub use origin::Origin;

@@ -16,7 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use wasmtime_wasi_http::{Error as Code, RequestOptions, WasiBody, WasiHttpHooks};
+use wasmtime_wasi_http::{Error as Code, RequestOptions, WasiBody};
 
 use super::dns::Resolve;
 use super::*;
@@ -233,9 +233,8 @@ async fn send_with(
     request: Request<WasiBody>,
     options: Option<RequestOptions>,
 ) -> Result<Response<WasiBody>, Code> {
-    let answer = gate.clone().send_request(request, options, Box::new(async { Ok(()) }));
-    let answer = tokio::time::timeout(LONG, Pin::from(answer)).await.expect("takes too long");
-    answer.map(|(answer, _)| answer)
+    let answer = gate.clone().send(request, options.unwrap_or_default());
+    tokio::time::timeout(LONG, answer).await.expect("takes too long")
 }
 
 async fn send(gate: &HttpGate, request: Request<WasiBody>) -> Result<Response<WasiBody>, Code> {

@@ -1,0 +1,379 @@
+//! The host's side of a run in a worker: starts it, answers it, and takes its
+//! word for nothing.
+
+use std::convert::Infallible;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::AsyncReadExt;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
+
+use super::child::{Child, Sealed};
+use super::remote::{AnyBody, fed};
+use super::wire::{self, Answer, Call, Returned, RunWork, Start, ToHost, ToWorker, Work, path};
+use super::{
+    CONNECTION_WINDOW, FRAME, Program, STREAM_WINDOW, batch, cannot_start, http as wire_http, make, refused,
+};
+use crate::bridge::Bridge;
+use crate::bridge::bindings::exports::ow::connector::connector::ConnectorSpec;
+use crate::bridge::bindings::ow::connector::storage::WriteMode;
+use crate::bridge::bindings::ow::connector::types::{Error, Stream};
+use crate::failure::{Failure, FailureClass};
+use crate::report::log::RunLog;
+use crate::report::stats::Stats;
+use crate::sandbox::Limits;
+use crate::sandbox::control::{Control, limit};
+use crate::sandbox::guest::GuestOptions;
+use crate::sandbox::http::{HttpGate, Outlet};
+use crate::sandbox::mount::Access;
+use crate::sandbox::scratch::Scratch;
+use crate::storage::StateChanges;
+
+/// Bytes of a message beside what a call hands over.
+const MESSAGE: usize = 1024 * 1024;
+/// Bytes of what a worker says when it is locked in.
+const MAX_READY: usize = 64 * 1024;
+/// Requests of a worker at a time, beside those of its guest.
+const OWN_REQUESTS: u32 = 16;
+
+/// What a session serves its worker from.
+#[derive(Clone)]
+pub(crate) struct Services {
+    pub(crate) bridge: Arc<Mutex<Bridge>>,
+    pub(crate) gate: HttpGate,
+    pub(crate) log: Arc<RunLog>,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) control: Arc<Control>,
+}
+
+/// A connector in a worker.
+pub(crate) struct Session {
+    child: Child,
+    to_worker: mpsc::UnboundedSender<Bytes>,
+    answers: mpsc::Receiver<Answer>,
+    services: Services,
+    connection: JoinHandle<()>,
+    scratch_refused: Option<Failure>,
+    dropped_log_lines: u64,
+    _scratch: Scratch,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
+impl Session {
+    /// Starts a worker for compiled code.
+    pub(crate) async fn open(
+        (program, code, name): (&Program, &Sealed, &str),
+        options: &GuestOptions<'_>,
+        writes: bool,
+        services: Services,
+    ) -> Result<Self, Failure> {
+        let fail = |error: io::Error| cannot_start(program, &error);
+        let scratch = Scratch::new().map_err(|error| {
+            Failure::new(FailureClass::Internal, format!("cannot make a scratch folder: {error}"))
+        })?;
+        let (mut child, socket) = Child::spawn(program, code).map_err(fail)?;
+        let work = work(name, options, writes, &services, &scratch).await;
+        let start = Start { make: make(), work: Work::Run(Box::new(work)) };
+        let socket = match introduce(socket, &start).await {
+            Ok(Ok(socket)) => socket,
+            Ok(Err(why)) => return Err(refused(&why)),
+            Err(_) => return Err(died(&mut child)),
+        };
+        let (to_worker, commands) = fed();
+        let (answer, answers) = mpsc::channel(1);
+        let control = Arc::new(std::sync::Mutex::new(Some((commands.boxed_unsync(), answer))));
+        let limits = services.control.limits().clone();
+        let service = {
+            let services = services.clone();
+            service_fn(move |request: Request<Incoming>| {
+                let (services, control) = (services.clone(), Arc::clone(&control));
+                async move { Ok::<_, Infallible>(serve(request, services, &control).await) }
+            })
+        };
+        let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_frame_size(FRAME)
+            .max_concurrent_streams(limits.handles.saturating_add(OWN_REQUESTS))
+            .serve_connection(TokioIo::new(socket), service);
+        let connection = tokio::spawn(async move { drop(connection.await) });
+        let _scratch = scratch;
+        Ok(Self {
+            child,
+            to_worker,
+            answers,
+            services,
+            connection,
+            scratch_refused: None,
+            dropped_log_lines: 0,
+            _scratch,
+        })
+    }
+
+    pub(crate) async fn spec(&mut self) -> Result<ConnectorSpec, Failure> {
+        match self.call(Call::Spec).await? {
+            Returned::Spec(spec) => Ok(spec),
+            _ => Err(unsound()),
+        }
+    }
+
+    pub(crate) async fn check(&mut self) -> Result<Result<(), Error>, Failure> {
+        match self.call(Call::Check).await? {
+            Returned::Nothing(answer) => Ok(answer),
+            _ => Err(unsound()),
+        }
+    }
+
+    pub(crate) async fn discover(&mut self) -> Result<Result<Vec<Stream>, Error>, Failure> {
+        match self.call(Call::Discover).await? {
+            Returned::Streams(answer) => Ok(answer),
+            _ => Err(unsound()),
+        }
+    }
+
+    pub(crate) async fn run(&mut self) -> Result<Result<(), Error>, Failure> {
+        match self.call(Call::Run).await? {
+            Returned::Nothing(answer) => Ok(answer),
+            _ => Err(unsound()),
+        }
+    }
+
+    /// The limit of the scratch folder that the guest ran into, if it did.
+    pub(crate) fn refused_scratch(&self) -> Option<Failure> {
+        self.scratch_refused.clone()
+    }
+
+    /// Lines that were dropped before they reached the host.
+    pub(crate) fn dropped_log_lines(&self) -> u64 {
+        self.dropped_log_lines
+    }
+
+    /// The bridge, while the worker does nothing.
+    pub(crate) fn bridge(&self) -> &Arc<Mutex<Bridge>> {
+        &self.services.bridge
+    }
+
+    async fn call(&mut self, call: Call) -> Result<Returned, Failure> {
+        let control = Arc::clone(&self.services.control);
+        control.bounded(self.answered(call)).await
+    }
+
+    async fn answered(&mut self, call: Call) -> Result<Returned, Failure> {
+        self.tell(&ToWorker::Call(call));
+        let cancel = self.services.control.cancel().clone();
+        let answer = tokio::select! {
+            answer = self.answers.recv() => answer,
+            () = cancel.cancelled() => {
+                self.tell(&ToWorker::Cancel);
+                self.answers.recv().await
+            }
+        };
+        let Some(answer) = answer else { return Err(self.died()) };
+        let Answer { returned, scratch, changes, meters, dropped_log_lines } = answer;
+        let log = Arc::clone(&self.services.log);
+        let clean = |text: &str| log.clean(text);
+        self.services.control.measured(meters.memory, meters.peak_memory, meters.cpu_nanos);
+        self.scratch_refused = scratch.map(|told| told.failure(clean));
+        self.dropped_log_lines = dropped_log_lines;
+        self.set(changes).await?;
+        returned.map_err(|told| told.failure(clean))
+    }
+
+    /// Takes over what the guest had set since its last commit.
+    async fn set(&self, changes: StateChanges) -> Result<(), Failure> {
+        let mut bridge = self.services.bridge.lock().await;
+        bridge.take_over(changes).map_err(|_| unsound())
+    }
+
+    fn tell(&self, message: &ToWorker) {
+        if let Ok(frame) = wire::frame(message) {
+            // A worker that is gone is noticed where its answer is awaited.
+            let _ = self.to_worker.send(frame);
+        }
+    }
+
+    fn died(&mut self) -> Failure {
+        let limits = self.services.control.limits();
+        let end = self.child.end();
+        if end.out_of_memory() {
+            return limit(
+                "memory",
+                format!("the connector's process needed more memory than {} allow", limits.memory),
+            );
+        }
+        Failure::new(FailureClass::Connector, format!("the connector's process died: {end}"))
+    }
+}
+
+fn died(child: &mut Child) -> Failure {
+    Failure::new(FailureClass::Internal, format!("a worker did not start: {}", child.end()))
+}
+
+/// A worker that answers what was not asked was taken over.
+fn unsound() -> Failure {
+    Failure::new(
+        FailureClass::Connector,
+        "the connector's process broke the protocol of workers and was stopped",
+    )
+}
+
+async fn work(
+    name: &str,
+    options: &GuestOptions<'_>,
+    writes: bool,
+    services: &Services,
+    scratch: &Scratch,
+) -> RunWork {
+    let limits = services.control.limits().clone();
+    let environment = options.environment.iter();
+    let mounts = options.mounts.iter();
+    let absolute = |path: &std::path::Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    RunWork {
+        name: name.to_owned(),
+        limits,
+        environment: environment.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        mounts: mounts
+            .map(|mount| (absolute(&mount.host), mount.guest.clone(), mount.access == Access::ReadWrite))
+            .collect(),
+        scratch: scratch.path().to_owned(),
+        state: services.bridge.lock().await.state.values().clone(),
+        writes,
+    }
+}
+
+/// Says what to do, and waits until the worker is locked in. `Err` of the value
+/// says why it is not.
+async fn introduce(socket: UnixStream, start: &Start) -> io::Result<Result<tokio::net::UnixStream, String>> {
+    use tokio::io::AsyncWriteExt;
+
+    socket.set_nonblocking(true)?;
+    let mut socket = tokio::net::UnixStream::from_std(socket)?;
+    socket.write_all(&wire::frame(start)?).await?;
+    let length = socket.read_u32_le().await? as usize;
+    if length > MAX_READY {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut ready = vec![0; length];
+    socket.read_exact(&mut ready).await?;
+    Ok(wire::decode::<Result<(), String>>(&ready)?.map(|()| socket))
+}
+
+/// What the one request for control gets.
+type ControlSlot = std::sync::Mutex<Option<(AnyBody, mpsc::Sender<Answer>)>>;
+
+/// Answers a request of the worker. One that makes no sense is answered as such,
+/// which ends the worker.
+async fn serve(request: Request<Incoming>, services: Services, control: &ControlSlot) -> Response<AnyBody> {
+    let path = request.uri().path().to_owned();
+    let body = request.into_body();
+    let answered = match path.as_str() {
+        path::CONTROL => take_control(body, services, control),
+        path::OPEN => open(body, &services).await,
+        path::COMMIT => commit(body, &services).await,
+        path::HTTP => http(body, services).await,
+        other => match other.strip_prefix(path::WRITE).and_then(|number| number.parse().ok()) {
+            Some(writer) => write(writer, body, &services).await,
+            None => Err(io::ErrorKind::NotFound.into()),
+        },
+    };
+    answered.map(Response::new).unwrap_or_else(|_| {
+        let mut response = Response::new(wire_http::whole(Vec::new()).boxed_unsync());
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        response
+    })
+}
+
+fn take_control(body: Incoming, services: Services, control: &ControlSlot) -> io::Result<AnyBody> {
+    let slot = control.lock().map_err(|_| io::ErrorKind::Other)?.take();
+    let (commands, answers) = slot.ok_or(io::ErrorKind::AlreadyExists)?;
+    tokio::spawn(async move { drop(hear(body, &services, &answers).await) });
+    Ok(commands)
+}
+
+/// Hears what a worker says until it is gone.
+async fn hear(mut body: Incoming, services: &Services, answers: &mpsc::Sender<Answer>) -> io::Result<()> {
+    let most = message_bytes(services.control.limits());
+    let mut buffer = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
+            buffer.extend_from_slice(&data);
+        }
+        while let Some(message) = wire::take_frame(&mut buffer, most)? {
+            match wire::decode(&message)? {
+                ToHost::Log { level, source, message, fields } => {
+                    services.log.guest_line(level, source, &message, &fields);
+                }
+                ToHost::Progress { done, total, unit } => {
+                    let unit = crate::report::text::plain(crate::report::text::cut(&unit, 64)).into_owned();
+                    services.stats.said(done, total, unit);
+                }
+                ToHost::Meters(meters) => {
+                    services.control.measured(meters.memory, meters.peak_memory, meters.cpu_nanos);
+                }
+                ToHost::Answer(answer) => answers.send(*answer).await.map_err(io::Error::other)?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The most bytes that a message of a worker may have.
+fn message_bytes(limits: &Limits) -> usize {
+    limits.call_bytes.as_usize().saturating_mul(2).saturating_add(MESSAGE)
+}
+
+async fn collect(body: Incoming, most: usize) -> io::Result<Bytes> {
+    let collected = Limited::new(body, most).collect().await;
+    Ok(collected.map_err(io::Error::other)?.to_bytes())
+}
+
+async fn message<T: DeserializeOwned>(body: Incoming, services: &Services) -> io::Result<T> {
+    wire::decode(&collect(body, message_bytes(services.control.limits())).await?)
+}
+
+fn answer<T: Serialize>(answer: &T) -> io::Result<AnyBody> {
+    Ok(wire_http::whole(vec![wire::encode(answer)?.into()]).boxed_unsync())
+}
+
+async fn open(body: Incoming, services: &Services) -> io::Result<AnyBody> {
+    let (stream, mode): (Stream, WriteMode) = message(body, services).await?;
+    answer(&services.bridge.lock().await.open(stream, mode.into()).await)
+}
+
+async fn write(writer: u32, body: Incoming, services: &Services) -> io::Result<AnyBody> {
+    let body = collect(body, message_bytes(services.control.limits())).await?;
+    answer(&services.bridge.lock().await.write(writer, batch::decode(body)?).await)
+}
+
+async fn commit(body: Incoming, services: &Services) -> io::Result<AnyBody> {
+    let changes: StateChanges = message(body, services).await?;
+    let mut bridge = services.bridge.lock().await;
+    match bridge.take_over(changes) {
+        Ok(()) => answer(&bridge.commit().await),
+        Err(refused) => answer(&Err::<(), _>(refused)),
+    }
+}
+
+async fn http(body: Incoming, services: Services) -> io::Result<AnyBody> {
+    let head =
+        services.control.limits().http_header_bytes.as_usize().saturating_mul(2).saturating_add(MESSAGE);
+    let (request, options) = wire_http::decode_request(body, head).await?;
+    let answered = services.gate.clone().send(request, options).await;
+    Ok(wire_http::encode_response(answered)?.boxed_unsync())
+}

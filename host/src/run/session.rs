@@ -1,0 +1,154 @@
+//! A connector that is ready to be called, in this process or in one of its own.
+
+use std::sync::Arc;
+
+use super::ask::Channels;
+use crate::bridge::Bridge;
+use crate::bridge::bindings::exports::ow::connector::connector::ConnectorSpec;
+use crate::bridge::bindings::ow::connector::types::{Error, Stream};
+use crate::bridge::imports::Imports;
+use crate::bridge::instance::Instance;
+use crate::failure::Failure;
+#[cfg(target_os = "linux")]
+use crate::isolation::session as apart;
+use crate::sandbox::Component;
+use crate::sandbox::component::Code;
+use crate::sandbox::guest::GuestOptions;
+use crate::sandbox::http::{HttpGate, HttpState};
+use crate::storage::{StateChanges, StorageError, TableSchema};
+
+/// A connector that is ready to be called.
+pub(super) enum Session {
+    Here(Box<Instance>),
+    #[cfg(target_os = "linux")]
+    Apart(Box<apart::Session>),
+}
+
+/// What a run left behind in the bridge.
+pub(super) struct Left {
+    /// The failure of the storage, if it failed.
+    pub(super) failed: Option<StorageError>,
+    /// What the guest had set since its last commit.
+    pub(super) changes: StateChanges,
+}
+
+impl Session {
+    /// Makes a component ready, with everything that it may use.
+    pub(super) async fn open(
+        component: &Component,
+        channels: &Channels,
+        options: &GuestOptions<'_>,
+        gate: HttpGate,
+        bridge: Bridge,
+    ) -> Result<Self, Failure> {
+        let (control, log) = (&channels.control, &channels.log);
+        match component.code() {
+            Code::Here(code) => {
+                let http = HttpState::new(gate, control.limits());
+                let imports = Imports::Here(Box::new(bridge));
+                let instance =
+                    Instance::new((code, &component.name), options, control, log, http, imports).await?;
+                Ok(Self::Here(Box::new(instance)))
+            }
+            #[cfg(target_os = "linux")]
+            Code::Apart(program, code) => {
+                let writes = bridge.writes();
+                let services = apart::Services {
+                    bridge: Arc::new(tokio::sync::Mutex::new(bridge)),
+                    gate,
+                    log: Arc::clone(log),
+                    stats: Arc::clone(&channels.stats),
+                    control: Arc::clone(control),
+                };
+                let program = (program, code, component.name.as_str());
+                let opened = apart::Session::open(program, options, writes, services);
+                Ok(Self::Apart(Box::new(control.bounded(opened).await?)))
+            }
+        }
+    }
+
+    /// What the connector says of itself.
+    pub(super) async fn spec(&mut self) -> Result<ConnectorSpec, Failure> {
+        match self {
+            Self::Here(instance) => instance.spec().await,
+            #[cfg(target_os = "linux")]
+            Self::Apart(session) => session.spec().await,
+        }
+    }
+
+    /// Lets the connector reach its source.
+    pub(super) async fn check(&mut self) -> Result<Result<(), Error>, Failure> {
+        match self {
+            Self::Here(instance) => instance.check().await,
+            #[cfg(target_os = "linux")]
+            Self::Apart(session) => session.check().await,
+        }
+    }
+
+    /// The streams that it can produce.
+    pub(super) async fn discover(&mut self) -> Result<Result<Vec<Stream>, Error>, Failure> {
+        match self {
+            Self::Here(instance) => instance.discover().await,
+            #[cfg(target_os = "linux")]
+            Self::Apart(session) => session.discover().await,
+        }
+    }
+
+    /// Its run.
+    pub(super) async fn run(&mut self) -> Result<Result<(), Error>, Failure> {
+        match self {
+            Self::Here(instance) => instance.run().await,
+            #[cfg(target_os = "linux")]
+            Self::Apart(session) => session.run().await,
+        }
+    }
+
+    /// The limit of the scratch folder that the guest ran into, if it did.
+    pub(super) fn refused_scratch(&self) -> Option<Failure> {
+        match self {
+            Self::Here(instance) => instance.refused_scratch(),
+            #[cfg(target_os = "linux")]
+            Self::Apart(session) => session.refused_scratch(),
+        }
+    }
+
+    /// Log lines that were dropped before they reached this process.
+    pub(super) fn dropped_log_lines(&self) -> u64 {
+        match self {
+            Self::Here(_) => 0,
+            #[cfg(target_os = "linux")]
+            Self::Apart(session) => session.dropped_log_lines(),
+        }
+    }
+
+    /// Batches that were refused, and why the first was.
+    pub(super) async fn refused(&mut self) -> Option<(u64, String)> {
+        self.with_bridge(async |bridge| bridge.refused().cloned()).await
+    }
+
+    /// Opens the tables that are not open yet.
+    pub(super) async fn open_missing(&mut self, tables: Vec<TableSchema>) -> Result<(), Error> {
+        self.with_bridge(async |bridge| bridge.open_missing(tables).await).await
+    }
+
+    /// What the run left behind.
+    pub(super) async fn left(&mut self) -> Left {
+        self.with_bridge(async |bridge| Left {
+            failed: bridge.failed().cloned(),
+            changes: bridge.state.changes().clone(),
+        })
+        .await
+    }
+
+    async fn with_bridge<T>(&mut self, work: impl AsyncFnOnce(&mut Bridge) -> T) -> T {
+        match self {
+            Self::Here(instance) => match instance.imports() {
+                Imports::Here(bridge) => work(bridge).await,
+                #[cfg(target_os = "linux")]
+                Imports::Host(_) => unreachable!("only a worker's instance has its imports elsewhere"),
+            },
+            #[cfg(target_os = "linux")]
+            Self::Apart(session) => work(&mut *session.bridge().lock().await).await,
+        }
+    }
+}
