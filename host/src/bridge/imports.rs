@@ -18,7 +18,7 @@ use crate::sandbox::{engine, guest};
 use crate::storage::WriteMode;
 
 /// Bytes of the unit that a connector counts in.
-const UNIT_BYTES: usize = 32;
+pub(crate) const UNIT_BYTES: usize = 32;
 
 /// What lies behind the contract's imports.
 pub(crate) enum Imports {

@@ -35,6 +35,9 @@ mod lockdown;
 mod remote;
 #[cfg(target_os = "linux")]
 pub(crate) mod session;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests;
 #[cfg(target_os = "linux")]
 mod wire;
 #[cfg(target_os = "linux")]

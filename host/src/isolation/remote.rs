@@ -3,6 +3,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -37,18 +38,47 @@ pub(super) type AnyBody = UnsyncBoxBody<Bytes, io::Error>;
 
 /// The connection to the host. Clones share it.
 #[derive(Clone)]
-pub(super) struct Link(SendRequest<AnyBody>);
+pub(super) struct Link {
+    sender: SendRequest<AnyBody>,
+    voice: Voice,
+}
+
+/// Tells the host what needs no answer. Clones share it.
+#[derive(Clone)]
+pub(super) struct Voice {
+    feed: mpsc::UnboundedSender<Bytes>,
+    told: Arc<AtomicU64>,
+}
+
+impl Voice {
+    /// A voice, and the body of the request that carries it.
+    pub(super) fn new() -> (Self, Fed) {
+        let (feed, body) = fed();
+        (Self { feed, told: Arc::default() }, body)
+    }
+
+    pub(super) fn tell(&self, message: &ToHost) {
+        if let Ok(frame) = wire::frame(message) {
+            // If nobody listens, the process is about to end.
+            let _ = self.feed.send(frame);
+            self.told.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
 
 impl Link {
-    pub(super) fn new(sender: SendRequest<AnyBody>) -> Self {
-        Self(sender)
+    pub(super) fn new(sender: SendRequest<AnyBody>, voice: Voice) -> Self {
+        Self { sender, voice }
     }
 
     /// Sends a body, and waits for the head of the answer.
-    pub(super) async fn post(&self, path: &str, body: AnyBody) -> io::Result<Incoming> {
-        let mut sender = self.0.clone();
+    pub(super) async fn post(&self, to: &str, body: AnyBody) -> io::Result<Incoming> {
+        let mut sender = self.sender.clone();
         sender.ready().await.map_err(io::Error::other)?;
-        let request = Request::post(format!("http://host{path}")).body(body).map_err(io::Error::other)?;
+        let request = Request::post(format!("http://host{to}"))
+            .header(path::AFTER, self.voice.told.load(Ordering::SeqCst))
+            .body(body)
+            .map_err(io::Error::other)?;
         let response = sender.send_request(request).await.map_err(io::Error::other)?;
         match response.status() {
             http::StatusCode::OK => Ok(response.into_body()),

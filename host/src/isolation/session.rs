@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncReadExt;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::child::{Child, Sealed};
@@ -28,9 +28,11 @@ use crate::bridge::Bridge;
 use crate::bridge::bindings::exports::ow::connector::connector::ConnectorSpec;
 use crate::bridge::bindings::ow::connector::storage::WriteMode;
 use crate::bridge::bindings::ow::connector::types::{Error, Stream};
+use crate::bridge::imports::UNIT_BYTES;
 use crate::failure::{Failure, FailureClass};
 use crate::report::log::RunLog;
 use crate::report::stats::Stats;
+use crate::report::text::{cut, plain};
 use crate::sandbox::Limits;
 use crate::sandbox::control::{Control, limit};
 use crate::sandbox::guest::GuestOptions;
@@ -96,13 +98,16 @@ impl Session {
         };
         let (to_worker, commands) = fed();
         let (answer, answers) = mpsc::channel(1);
-        let control = Arc::new(std::sync::Mutex::new(Some((commands.boxed_unsync(), answer))));
+        let control = Arc::new(ControlRequest {
+            slot: Mutex::new(Some((commands.boxed_unsync(), answer))),
+            heard: watch::Sender::new(0),
+        });
         let limits = services.control.limits().clone();
         let service = {
             let services = services.clone();
             service_fn(move |request: Request<Incoming>| {
                 let (services, control) = (services.clone(), Arc::clone(&control));
-                async move { Ok::<_, Infallible>(serve(request, services, &control).await) }
+                async move { Ok::<_, Infallible>(serve(request, services, control).await) }
             })
         };
         let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
@@ -113,8 +118,7 @@ impl Session {
             .max_concurrent_streams(limits.handles.saturating_add(OWN_REQUESTS))
             .serve_connection(TokioIo::new(socket), service);
         let connection = tokio::spawn(async move { drop(connection.await) });
-        let _scratch = scratch;
-        Ok(Self {
+        let mut session = Self {
             child,
             to_worker,
             answers,
@@ -122,8 +126,10 @@ impl Session {
             connection,
             scratch_refused: None,
             dropped_log_lines: 0,
-            _scratch,
-        })
+            _scratch: scratch,
+        };
+        session.answered(Call::Instantiate).await?;
+        Ok(session)
     }
 
     pub(crate) async fn spec(&mut self) -> Result<ConnectorSpec, Failure> {
@@ -274,16 +280,43 @@ async fn introduce(socket: UnixStream, start: &Start) -> io::Result<Result<tokio
     Ok(wire::decode::<Result<(), String>>(&ready)?.map(|()| socket))
 }
 
-/// What the one request for control gets.
-type ControlSlot = std::sync::Mutex<Option<(AnyBody, mpsc::Sender<Answer>)>>;
+/// The one request for control of a worker.
+struct ControlRequest {
+    /// What it gets.
+    slot: Mutex<Option<(AnyBody, mpsc::Sender<Answer>)>>,
+    /// How many of its messages were heard.
+    heard: watch::Sender<u64>,
+}
 
 /// Answers a request of the worker. One that makes no sense is answered as such,
 /// which ends the worker.
-async fn serve(request: Request<Incoming>, services: Services, control: &ControlSlot) -> Response<AnyBody> {
+async fn serve(
+    request: Request<Incoming>,
+    services: Services,
+    control: Arc<ControlRequest>,
+) -> Response<AnyBody> {
+    answer_to(request, services, control).await.map(Response::new).unwrap_or_else(|_| {
+        let mut response = Response::new(wire_http::whole(Vec::new()).boxed_unsync());
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        response
+    })
+}
+
+async fn answer_to(
+    request: Request<Incoming>,
+    services: Services,
+    control: Arc<ControlRequest>,
+) -> io::Result<AnyBody> {
     let path = request.uri().path().to_owned();
+    if path == path::CONTROL {
+        return take_control(request.into_body(), services, control).await;
+    }
+    // What the guest logged before comes before.
+    let after = request.headers().get(path::AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let after: u64 = after.ok_or(io::ErrorKind::InvalidData)?;
+    control.heard.subscribe().wait_for(|heard| *heard >= after).await.map_err(io::Error::other)?;
     let body = request.into_body();
-    let answered = match path.as_str() {
-        path::CONTROL => take_control(body, services, control),
+    match path.as_str() {
         path::OPEN => open(body, &services).await,
         path::COMMIT => commit(body, &services).await,
         path::HTTP => http(body, services).await,
@@ -291,23 +324,26 @@ async fn serve(request: Request<Incoming>, services: Services, control: &Control
             Some(writer) => write(writer, body, &services).await,
             None => Err(io::ErrorKind::NotFound.into()),
         },
-    };
-    answered.map(Response::new).unwrap_or_else(|_| {
-        let mut response = Response::new(wire_http::whole(Vec::new()).boxed_unsync());
-        *response.status_mut() = StatusCode::BAD_REQUEST;
-        response
-    })
+    }
 }
 
-fn take_control(body: Incoming, services: Services, control: &ControlSlot) -> io::Result<AnyBody> {
-    let slot = control.lock().map_err(|_| io::ErrorKind::Other)?.take();
-    let (commands, answers) = slot.ok_or(io::ErrorKind::AlreadyExists)?;
-    tokio::spawn(async move { drop(hear(body, &services, &answers).await) });
+async fn take_control(
+    body: Incoming,
+    services: Services,
+    control: Arc<ControlRequest>,
+) -> io::Result<AnyBody> {
+    let (commands, answers) = control.slot.lock().await.take().ok_or(io::ErrorKind::AlreadyExists)?;
+    tokio::spawn(async move { drop(hear(body, &services, &answers, &control.heard).await) });
     Ok(commands)
 }
 
 /// Hears what a worker says until it is gone.
-async fn hear(mut body: Incoming, services: &Services, answers: &mpsc::Sender<Answer>) -> io::Result<()> {
+async fn hear(
+    mut body: Incoming,
+    services: &Services,
+    answers: &mpsc::Sender<Answer>,
+    heard: &watch::Sender<u64>,
+) -> io::Result<()> {
     let most = message_bytes(services.control.limits());
     let mut buffer = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -316,21 +352,28 @@ async fn hear(mut body: Incoming, services: &Services, answers: &mpsc::Sender<An
         }
         while let Some(message) = wire::take_frame(&mut buffer, most)? {
             match wire::decode(&message)? {
-                ToHost::Log { level, source, message, fields } => {
-                    services.log.guest_line(level, source, &message, &fields);
-                }
-                ToHost::Progress { done, total, unit } => {
-                    let unit = crate::report::text::plain(crate::report::text::cut(&unit, 64)).into_owned();
-                    services.stats.said(done, total, unit);
-                }
-                ToHost::Meters(meters) => {
-                    services.control.measured(meters.memory, meters.peak_memory, meters.cpu_nanos);
-                }
                 ToHost::Answer(answer) => answers.send(*answer).await.map_err(io::Error::other)?,
+                told => hear_one(told, services),
             }
+            heard.send_modify(|heard| *heard += 1);
         }
     }
     Ok(())
+}
+
+fn hear_one(told: ToHost, services: &Services) {
+    match told {
+        ToHost::Log { level, source, message, fields } => {
+            services.log.guest_line(level, source, &message, &fields);
+        }
+        ToHost::Progress { done, total, unit } => {
+            services.stats.said(done, total, plain(cut(&unit, UNIT_BYTES)).into_owned());
+        }
+        ToHost::Meters(meters) => {
+            services.control.measured(meters.memory, meters.peak_memory, meters.cpu_nanos);
+        }
+        ToHost::Answer(_) => {}
+    }
 }
 
 /// The most bytes that a message of a worker may have.

@@ -34,6 +34,10 @@ pub(super) mod path {
     pub(crate) const COMMIT: &str = "/commit";
     /// A request of the guest; see `http`.
     pub(crate) const HTTP: &str = "/http";
+
+    /// A header of every request but the one for control: so many messages were
+    /// sent on control before, and are to be heard first.
+    pub(crate) const AFTER: &str = "after";
 }
 
 /// What a worker needs to know before it locks itself in.
@@ -72,6 +76,8 @@ pub(super) struct RunWork {
 /// A function of the connector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Call {
+    /// None: only make the connector ready.
+    Instantiate,
     Spec,
     Check,
     Discover,

@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::sync::mpsc;
 
 use super::lockdown::{self, Allowance};
-use super::remote::{Fed, Link, Remote, RemoteOutlet, Said, fed};
+use super::remote::{Link, Remote, RemoteOutlet, Said, Voice};
 use super::wire::{self, Answer, Call, Meters, Returned, RunWork, Start, ToHost, ToWorker, Work, path};
 use super::{CONNECTION_WINDOW, FRAME, STREAM_WINDOW, compile, make};
 use crate::bridge::imports::Imports;
@@ -120,11 +120,11 @@ async fn run(socket: UnixStream, work: RunWork) -> io::Result<()> {
         // Nobody wants to know any more what the guest makes.
         std::process::exit(0);
     });
-    let link = Link::new(sender);
-    let (to_host, body): (_, Fed) = fed();
+    let (voice, body) = Voice::new();
+    let link = Link::new(sender, voice.clone());
     let control = link.post(path::CONTROL, body.boxed_unsync()).await?;
     let (cancel, calls) = listen(control);
-    let mut worker = Worker::new(link, to_host, cancel, work);
+    let mut worker = Worker::new(link, voice, cancel, work);
     worker.serve(calls).await
 }
 
@@ -154,7 +154,7 @@ fn listen(mut control: Incoming) -> (Cancel, mpsc::UnboundedReceiver<Call>) {
 /// One run's worth of a worker.
 struct Worker {
     link: Link,
-    to_host: mpsc::UnboundedSender<bytes::Bytes>,
+    voice: Voice,
     control: Arc<Control>,
     log: Arc<RunLog>,
     said: Said,
@@ -163,21 +163,18 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(link: Link, to_host: mpsc::UnboundedSender<bytes::Bytes>, cancel: Cancel, work: RunWork) -> Self {
-        let lines = to_host.clone();
+    fn new(link: Link, voice: Voice, cancel: Cancel, work: RunWork) -> Self {
+        let lines = voice.clone();
         let sink: Sink = Arc::new(move |event| {
             if let Event::Log { level, source, message, fields } = event {
                 let (level, source) = (*level, *source);
-                tell(
-                    &lines,
-                    &ToHost::Log { level, source, message: message.clone(), fields: fields.clone() },
-                );
+                lines.tell(&ToHost::Log { level, source, message: message.clone(), fields: fields.clone() });
             }
         });
         // The host knows the secrets, and redacts them.
         let log = RunLog::new(Some(sink), Arc::new(Secrets::new()), &work.limits);
         let control = Control::new(work.limits.clone(), cancel, Arc::clone(&log));
-        Self { link, to_host, control, log, said: Said::default(), work, instance: None }
+        Self { link, voice, control, log, said: Said::default(), work, instance: None }
     }
 
     async fn serve(&mut self, mut calls: mpsc::UnboundedReceiver<Call>) -> io::Result<()> {
@@ -196,7 +193,7 @@ impl Worker {
                 meters: meters(&self.control),
                 dropped_log_lines: self.log.dropped(),
             };
-            tell(&self.to_host, &ToHost::Answer(Box::new(answer)));
+            self.voice.tell(&ToHost::Answer(Box::new(answer)));
         }
         Ok(())
     }
@@ -210,6 +207,7 @@ impl Worker {
             }
         };
         Ok(match call {
+            Call::Instantiate => Returned::Nothing(Ok(())),
             Call::Spec => Returned::Spec(instance.spec().await?),
             Call::Check => Returned::Nothing(instance.check().await?),
             Call::Discover => Returned::Streams(instance.discover().await?),
@@ -219,19 +217,18 @@ impl Worker {
 
     /// Tells the host from time to time what the guest has used and says.
     fn tell_meters(&self) {
-        let (to_host, control, said) =
-            (self.to_host.clone(), Arc::clone(&self.control), Arc::clone(&self.said));
+        let (voice, control, said) = (self.voice.clone(), Arc::clone(&self.control), Arc::clone(&self.said));
         tokio::spawn(async move {
             let mut last = Meters::default();
             loop {
                 tokio::time::sleep(METERS).await;
                 let now = meters(&control);
                 if now != last {
-                    tell(&to_host, &ToHost::Meters(now));
+                    voice.tell(&ToHost::Meters(now));
                     last = now;
                 }
                 if let Some(said) = take(&said) {
-                    tell(&to_host, &said);
+                    voice.tell(&said);
                 }
             }
         });
@@ -239,20 +236,13 @@ impl Worker {
 
     fn tell_said(&self) {
         if let Some(said) = take(&self.said) {
-            tell(&self.to_host, &said);
+            self.voice.tell(&said);
         }
     }
 }
 
 fn take(said: &Said) -> Option<ToHost> {
     said.lock().unwrap_or_else(PoisonError::into_inner).take()
-}
-
-fn tell(to_host: &mpsc::UnboundedSender<bytes::Bytes>, message: &ToHost) {
-    if let Ok(frame) = wire::frame(message) {
-        // If nobody listens, the process is about to end.
-        let _ = to_host.send(frame);
-    }
 }
 
 fn meters(control: &Control) -> Meters {

@@ -124,6 +124,13 @@ impl Lab {
     pub fn command(&self, arguments: &[&str]) -> Prepared {
         let mut command = Command::new(build::host());
         command.args(arguments).current_dir(self.folder.path()).env_clear();
+        let isolated = ["run", "validate", "check", "discover", "preview"];
+        if let (Ok(isolation), Some(verb)) = (std::env::var("OW_TEST_ISOLATION"), arguments.first())
+            && isolated.contains(verb)
+            && !arguments.contains(&"--isolation")
+        {
+            command.args(["--isolation", &isolation]);
+        }
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.folder.path()).env("TMPDIR", self.path("tmp"));
         command.env("XDG_CACHE_HOME", cache());
