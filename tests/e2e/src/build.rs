@@ -48,6 +48,13 @@ pub fn connector(package: &str) -> PathBuf {
     CONNECTORS[index.unwrap_or_else(|| panic!("no connector '{package}' is built for the tests"))].clone()
 }
 
+/// Whether these tests are those of isolated runs: the binary `isolated`.
+#[must_use]
+pub fn is_isolated() -> bool {
+    let test = std::env::current_exe().unwrap();
+    test.file_stem().is_some_and(|name| name.to_string_lossy().starts_with("isolated"))
+}
+
 /// A folder for what the tests keep from process to process.
 #[must_use]
 pub fn kept_folder() -> PathBuf {

@@ -124,12 +124,10 @@ impl Lab {
     pub fn command(&self, arguments: &[&str]) -> Prepared {
         let mut command = Command::new(build::host());
         command.args(arguments).current_dir(self.folder.path()).env_clear();
-        let isolated = ["run", "validate", "check", "discover", "preview"];
-        if let (Ok(isolation), Some(verb)) = (std::env::var("OW_TEST_ISOLATION"), arguments.first())
-            && isolated.contains(verb)
-            && !arguments.contains(&"--isolation")
-        {
-            command.args(["--isolation", &isolation]);
+        let runs =
+            arguments.first().is_some_and(|verb| ["run", "check", "discover", "preview"].contains(verb));
+        if runs && build::is_isolated() {
+            command.args(["--isolation", "process"]);
         }
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("HOME", self.folder.path()).env("TMPDIR", self.path("tmp"));

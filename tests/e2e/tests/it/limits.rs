@@ -53,6 +53,20 @@ fn memories_and_tables_count_together() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn compiling() {
+    let compile = |flags: &[&str]| failure("nothing", json!({}), &[&["--no-cache"], flags].concat());
+    assert_snapshot!(compile(&["--compile-time", "20ms"]), @r"
+    6 limit: guest.wasm: compiling it took longer than 20ms
+    hint: raise it with --compile-time, or `compile_time` in the configuration's sandbox section
+    ");
+    assert_snapshot!(compile(&["--compile-memory", "24MiB"]), @r"
+    6 limit: guest.wasm: compiling it took more memory than 24MiB
+    hint: raise it with --compile-memory, or `compile_memory` in the configuration's sandbox section
+    ");
+}
+
+#[test]
 fn time() {
     assert_snapshot!(failure("sleep_for_ever", json!({}), &["--timeout", "300ms"]), @r"
     6 limit: the run took longer than 300ms
