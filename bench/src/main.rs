@@ -14,6 +14,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use ow_host::config::{Config, RunConfig};
+use ow_host::isolation::Program;
 use ow_host::report::RunReport;
 use ow_host::{Runner, RunnerOptions};
 use serde_json::json;
@@ -23,6 +24,8 @@ use self::measure::{Measured, best, spawn_times};
 const ROWS: u64 = 1_000_000;
 /// Runs of each measurement; the fastest counts, since noise only slows down.
 const TRIES: usize = 3;
+/// Starts of a process.
+const TIMES: usize = 50;
 
 fn main() -> Result<()> {
     let wanted = std::env::args().nth(1);
@@ -92,14 +95,28 @@ impl Bench {
 
     /// One run with these parameters into this storage.
     fn run(&self, source: serde_json::Value, storage: serde_json::Value) -> Result<(RunReport, f64)> {
+        self.run_behind("none", source, storage)
+    }
+
+    /// The same with this isolation.
+    fn run_behind(
+        &self,
+        isolation: &str,
+        source: serde_json::Value,
+        storage: serde_json::Value,
+    ) -> Result<(RunReport, f64)> {
         let config = json!({
             "name": "bench",
             "source": {"name": "Bench", "config": source},
             "storage": storage,
-            "sandbox": {"mounts": [format!("{}:/data:ro", self.folder.path().display())]},
+            "sandbox": {
+                "mounts": [format!("{}:/data:ro", self.folder.path().display())],
+                "isolation": isolation,
+            },
         });
         let config = Config::parse(&config.to_string(), self.folder.path())?;
-        let runner = Runner::new(RunnerOptions::default());
+        let workers = Some(Program(self.host.clone()));
+        let runner = Runner::new(RunnerOptions { workers, ..RunnerOptions::default() });
         let start = std::time::Instant::now();
         let report = self.runtime.block_on(runner.run(self.component.clone(), config, RunConfig::default()));
         let seconds = start.elapsed().as_secs_f64();
@@ -113,6 +130,11 @@ impl Bench {
             best(TRIES, || Ok(self.run(json!({"Rows": ROWS}), json!({"name": "Discard", "config": {}}))?.1))?;
         let make = best(TRIES, || Ok(baseline::make_rows(ROWS)))?;
         line("rows, guest to nothing (native: make them)", ROWS, discard, make, "M rows/s", 1e6);
+        let apart = best(TRIES, || {
+            let storage = json!({"name": "Discard", "config": {}});
+            Ok(self.run_behind("process", json!({"Rows": ROWS}), storage)?.1)
+        })?;
+        line("rows, isolated guest to nothing (not isolated)", ROWS, apart, discard, "M rows/s", 1e6);
 
         let mut database = 0;
         let sqlite = best(TRIES, || {
@@ -142,21 +164,25 @@ impl Bench {
         let text =
             json!({"name": "n", "source": {"config": {}}, "storage": {"name": "Discard", "config": {}}});
         std::fs::write(&config, text.to_string())?;
-        let run = || {
-            let mut command = Command::new(&self.host);
-            command.arg("run").arg(&self.component).arg("--config").arg(&config).arg("-q");
-            command
-        };
-        spawn_times(1, run)?; // Compiles the component.
-        let ours = spawn_times(30, run)?;
-        let native = spawn_times(30, || Command::new("true"))?;
-        println!(
-            "{:<46} {:>9.2} ms {:>11.2} ms   processor time {:.2} ms",
-            "start to end of a run of nothing (true)",
-            ours.wall * 1e3,
-            native.wall * 1e3,
-            ours.cpu * 1e3
-        );
+        let native = spawn_times(TIMES, || Command::new("true"))?;
+        for (isolation, what) in
+            [("none", "start to end of a run of nothing (true)"), ("process", "the same, isolated")]
+        {
+            let run = || {
+                let mut command = Command::new(&self.host);
+                command.arg("run").arg(&self.component).arg("--config").arg(&config);
+                command.args(["-q", "--isolation", isolation]);
+                command
+            };
+            spawn_times(1, run)?; // Compiles the component.
+            let ours = spawn_times(TIMES, run)?;
+            println!(
+                "{what:<46} {:>9.2} ms {:>11.2} ms   processor time {:.2} ms",
+                ours.wall * 1e3,
+                native.wall * 1e3,
+                ours.cpu * 1e3
+            );
+        }
         Ok(())
     }
 

@@ -33,22 +33,20 @@ pub(crate) fn best(tries: usize, mut run: impl FnMut() -> Result<f64>) -> Result
     Ok(best)
 }
 
-/// Wall and processor time of a process, the median of several.
+/// Wall time of a process, the median of several, and its processor time, the
+/// mean of them: the kernel counts it in steps of some milliseconds.
 pub(crate) fn spawn_times(times: usize, command: impl Fn() -> Command) -> Result<Measured> {
-    let (mut walls, mut cpus) = (Vec::new(), Vec::new());
+    let mut walls = Vec::new();
+    let before = children_cpu();
     for _ in 0..times {
-        let before = children_cpu();
         let start = Instant::now();
         let output = command().stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).output()?;
         walls.push(start.elapsed().as_secs_f64());
-        cpus.push(children_cpu() - before);
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
-    let median = |mut values: Vec<f64>| {
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or_default()
-    };
-    Ok(Measured { wall: median(walls), cpu: median(cpus) })
+    walls.sort_by(f64::total_cmp);
+    let wall = walls.get(walls.len() / 2).copied().unwrap_or_default();
+    Ok(Measured { wall, cpu: (children_cpu() - before) / times.max(1) as f64 })
 }
 
 /// Processor seconds of the children that have ended.
