@@ -46,6 +46,8 @@ impl Child {
             .arg0("ow-host")
             .arg(WORKER)
             .env_clear()
+            // A signal from the terminal is for the host, which lets the guest end well.
+            .process_group(0)
             .current_dir("/")
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
             .stdout(Stdio::from(code.0.try_clone()?))

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::child::{Child, Sealed};
 use super::wire::{self, Start, Work};
-use super::{Program, make};
+use super::{Isolation, Program, make};
 use crate::failure::{Failure, FailureClass};
 use crate::sandbox::control::limit;
 use crate::sandbox::{Limits, engine};
@@ -30,6 +30,7 @@ pub(crate) fn compile(
     name: &str,
     wasm: &[u8],
     limits: &Limits,
+    isolation: Isolation,
     most: u64,
 ) -> Result<Vec<u8>, NoCode> {
     let started = Instant::now();
@@ -52,6 +53,7 @@ pub(crate) fn compile(
         memory: limits.compile_memory.get(),
         cpu_seconds: time.as_secs().saturating_mul(cores()).saturating_add(1),
         most_code: most,
+        locked_in: isolation == Isolation::Process,
     };
     let read = || -> io::Result<Result<Result<Vec<u8>, String>, String>> {
         wire::write_frame(&mut socket, &Start { make: make(), work })?;

@@ -40,9 +40,13 @@ pub(super) struct Allowance<'a> {
 ///
 /// In the operator's words, if the kernel offers less than is needed.
 pub(super) fn enter(allowance: &Allowance<'_>) -> Result<(), String> {
-    limit_resources(allowance).map_err(|error| format!("resource limits cannot be set: {error}"))?;
-    restrict_files(&allowance.folders)?;
-    filter_system_calls().map_err(|error| format!("the seccomp filter cannot be set: {error}"))
+    // As much of it as there is: who need not have all of it takes the rest.
+    let limited =
+        limit_resources(allowance).map_err(|error| format!("resource limits cannot be set: {error}"));
+    let restricted = restrict_files(&allowance.folders);
+    let filtered =
+        filter_system_calls().map_err(|error| format!("the seccomp filter cannot be set: {error}"));
+    limited.and(restricted).and(filtered)
 }
 
 fn limit_resources(allowance: &Allowance<'_>) -> io::Result<()> {

@@ -98,6 +98,10 @@ impl Program {
 const STREAM_WINDOW: u32 = 1024 * 1024;
 #[cfg(target_os = "linux")]
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// Requests of a guest that are under way at a time; the gate lets fewer pass,
+/// and more wait in the worker.
+#[cfg(target_os = "linux")]
+const HTTP_REQUESTS: u32 = 256;
 /// Bytes of a frame on the connection.
 #[cfg(target_os = "linux")]
 const FRAME: u32 = 256 * 1024;
@@ -117,10 +121,9 @@ fn make() -> String {
 
 #[cfg(target_os = "linux")]
 fn cannot_start(program: &Program, error: &std::io::Error) -> Failure {
-    Failure::new(
-        FailureClass::Internal,
-        format!("cannot start a worker from {}: {error}", program.0.display()),
-    )
+    let message = format!("cannot start a worker from {}: {error}", program.0.display());
+    Failure::new(FailureClass::Internal, message)
+        .with_hint("the folder /proc must be there, and this user may start processes")
 }
 
 /// A worker that could not be locked in.

@@ -16,12 +16,12 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::SendRequest;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use wasmtime_wasi_http::{Error as Code, RequestOptions, WasiBody};
 
-use super::batch;
 use super::http as wire_http;
 use super::wire::{self, ToHost, path};
+use super::{HTTP_REQUESTS, batch};
 use crate::bridge::bindings::ow::connector::storage::{Batch, WriteMode};
 use crate::bridge::bindings::ow::connector::types::{Error, ErrorKind, Stream};
 use crate::bridge::state::RunState;
@@ -181,15 +181,45 @@ fn refused(kind: ErrorKind, message: &str) -> Error {
 }
 
 /// The way of a guest's requests from a worker to the gate of the host.
-pub(super) struct RemoteOutlet(pub(super) Link);
+pub(super) struct RemoteOutlet {
+    link: Link,
+    /// Leaves the connection free for what is no request of the guest.
+    free: Arc<Semaphore>,
+}
+
+impl RemoteOutlet {
+    pub(super) fn new(link: Link) -> Self {
+        Self { link, free: Arc::new(Semaphore::new(HTTP_REQUESTS as usize)) }
+    }
+}
+
+/// The body of an answer, which takes its place until it is read or dropped.
+struct Placed {
+    body: WasiBody,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Body for Placed {
+    type Data = Bytes;
+    type Error = Code;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Code>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+}
 
 impl Outlet for RemoteOutlet {
     fn send(&mut self, request: Request<WasiBody>, options: RequestOptions) -> Answered {
-        let link = self.0.clone();
+        let (link, free) = (self.link.clone(), Arc::clone(&self.free));
         Box::pin(async move {
+            let place = free.acquire_owned().await.map_err(|_| Code::ConnectionTerminated)?;
             let body = wire_http::encode_request(request, options).map_err(|_| Code::HttpProtocolError)?;
             let answer = link.post(path::HTTP, body.boxed_unsync()).await;
-            wire_http::decode_response(answer.map_err(|_| Code::ConnectionTerminated)?).await
+            let answer = wire_http::decode_response(answer.map_err(|_| Code::ConnectionTerminated)?).await?;
+            Ok(answer.map(|body| Placed { body, _place: place }.boxed_unsync()))
         })
     }
 }

@@ -15,14 +15,15 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::AsyncReadExt;
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::child::{Child, Sealed};
 use super::remote::{AnyBody, fed};
 use super::wire::{self, Answer, Call, Returned, RunWork, Start, ToHost, ToWorker, Work, path};
 use super::{
-    CONNECTION_WINDOW, FRAME, Program, STREAM_WINDOW, batch, cannot_start, http as wire_http, make, refused,
+    CONNECTION_WINDOW, FRAME, HTTP_REQUESTS, Program, STREAM_WINDOW, batch, cannot_start, http as wire_http,
+    make, refused,
 };
 use crate::bridge::Bridge;
 use crate::bridge::bindings::exports::ow::connector::connector::ConnectorSpec;
@@ -45,8 +46,10 @@ use crate::storage::StateChanges;
 const MESSAGE: usize = 1024 * 1024;
 /// Bytes of what a worker says when it is locked in.
 const MAX_READY: usize = 64 * 1024;
-/// Requests of a worker at a time, beside those of its guest.
-const OWN_REQUESTS: u32 = 16;
+/// Requests of a worker at a time: those of its guest, and its own.
+const REQUESTS: u32 = HTTP_REQUESTS + 16;
+/// Bytes of the head of a guest's request beside its headers.
+const HEAD: usize = 64 * 1024;
 
 /// What a session serves its worker from.
 #[derive(Clone)]
@@ -101,8 +104,8 @@ impl Session {
         let control = Arc::new(ControlRequest {
             slot: Mutex::new(Some((commands.boxed_unsync(), answer))),
             heard: watch::Sender::new(0),
+            turn: Semaphore::new(1),
         });
-        let limits = services.control.limits().clone();
         let service = {
             let services = services.clone();
             service_fn(move |request: Request<Incoming>| {
@@ -115,7 +118,7 @@ impl Session {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_frame_size(FRAME)
-            .max_concurrent_streams(limits.handles.saturating_add(OWN_REQUESTS))
+            .max_concurrent_streams(REQUESTS)
             .serve_connection(TokioIo::new(socket), service);
         let connection = tokio::spawn(async move { drop(connection.await) });
         let mut session = Self {
@@ -286,6 +289,8 @@ struct ControlRequest {
     slot: Mutex<Option<(AnyBody, mpsc::Sender<Answer>)>>,
     /// How many of its messages were heard.
     heard: watch::Sender<u64>,
+    /// A guest makes one call at a time: the next waits, before its body is read.
+    turn: Semaphore,
 }
 
 /// Answers a request of the worker. One that makes no sense is answered as such,
@@ -316,10 +321,13 @@ async fn answer_to(
     let after: u64 = after.ok_or(io::ErrorKind::InvalidData)?;
     control.heard.subscribe().wait_for(|heard| *heard >= after).await.map_err(io::Error::other)?;
     let body = request.into_body();
+    if path == path::HTTP {
+        return http(body, services).await;
+    }
+    let _turn = control.turn.acquire().await.map_err(io::Error::other)?;
     match path.as_str() {
         path::OPEN => open(body, &services).await,
         path::COMMIT => commit(body, &services).await,
-        path::HTTP => http(body, services).await,
         other => match other.strip_prefix(path::WRITE).and_then(|number| number.parse().ok()) {
             Some(writer) => write(writer, body, &services).await,
             None => Err(io::ErrorKind::NotFound.into()),
@@ -414,8 +422,7 @@ async fn commit(body: Incoming, services: &Services) -> io::Result<AnyBody> {
 }
 
 async fn http(body: Incoming, services: Services) -> io::Result<AnyBody> {
-    let head =
-        services.control.limits().http_header_bytes.as_usize().saturating_mul(2).saturating_add(MESSAGE);
+    let head = services.control.limits().http_header_bytes.as_usize().saturating_mul(2).saturating_add(HEAD);
     let (request, options) = wire_http::decode_request(body, head).await?;
     let answered = services.gate.clone().send(request, options).await;
     Ok(wire_http::encode_response(answered)?.boxed_unsync())

@@ -1,6 +1,12 @@
 //! What a worker cannot do, tried from within one; and what a worker that was
 //! taken over can do to the host. Both are this test program again.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what a process says is how it tells the test"
+)]
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};

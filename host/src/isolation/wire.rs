@@ -52,8 +52,9 @@ pub(super) struct Start {
 /// What a worker is for.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Work {
-    /// Compile the component on the second descriptor.
-    Compile { memory: u64, cpu_seconds: u64, most_code: u64 },
+    /// Compile the component on the second descriptor, if need be on a kernel that
+    /// cannot lock the worker in.
+    Compile { memory: u64, cpu_seconds: u64, most_code: u64, locked_in: bool },
     /// Run the compiled component on the second descriptor.
     Run(Box<RunWork>),
 }

@@ -327,7 +327,8 @@ fn compile(engine: &Engine, file: &ComponentFile, loading: &Loading<'_>) -> Resu
     if let Some(program) = loading.program {
         use crate::isolation::compile::{NoCode, compile};
 
-        let code = compile(program, &file.name, &file.bytes, loading.limits, cache::ENTRY_BYTES);
+        let code =
+            compile(program, &file.name, &file.bytes, loading.limits, loading.isolation, cache::ENTRY_BYTES);
         return code.map_err(|error| match error {
             NoCode::Broken(message) => broken(file, &message),
             NoCode::Failed(failure) => failure,

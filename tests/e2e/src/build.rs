@@ -99,15 +99,15 @@ fn remove_abandoned() {
 }
 
 fn cargo(arguments: &[&str]) {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .env("CARGO_TARGET_DIR", target_folder())
-        // What cargo tells the tests of this crate must not reach the build of others.
-        .env_remove("CARGO_MANIFEST_DIR")
-        .output()
-        .expect("cargo cannot be started");
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).env("CARGO_TARGET_DIR", target_folder());
+    // What cargo tells the tests of this crate would make the build of some others
+    // start anew, and of all that use them.
+    let told = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(told)) {
+        cargo.env_remove(name);
+    }
+    let output = cargo.output().expect("cargo cannot be started");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "cargo {}:\n{errors}", arguments.join(" "));
 }

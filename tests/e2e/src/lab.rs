@@ -289,6 +289,12 @@ pub struct Running {
 }
 
 impl Running {
+    /// The process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for its end.
     #[must_use]
     pub fn wait(mut self) -> Outcome {

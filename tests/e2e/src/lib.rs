@@ -16,5 +16,5 @@ pub mod lab;
 pub mod server;
 pub mod warehouse;
 
-pub use lab::{Lab, Outcome};
+pub use lab::{Lab, Outcome, Running};
 pub use server::{Answer, Request, Server};

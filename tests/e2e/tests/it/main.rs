@@ -24,6 +24,8 @@ mod files;
 mod github;
 mod google_ads;
 mod http;
+#[cfg(target_os = "linux")]
+mod isolation;
 mod limits;
 mod open_exchange_rates;
 mod output;

@@ -1,0 +1,91 @@
+//! Runs in a process of their own: what is different, and that nothing else is.
+
+use std::time::{Duration, Instant};
+
+use e2e::{Lab, Running};
+use insta::assert_snapshot;
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use serde_json::json;
+
+const ISOLATED: &[&str] = &["--isolation", "process"];
+
+/// The worker of a run that is under way: its only child that is one.
+fn worker(running: &Running) -> Pid {
+    let started = Instant::now();
+    loop {
+        let children = std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| {
+            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+            let parent: u32 = stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()?;
+            let arguments = std::fs::read(entry.path().join("cmdline")).ok()?;
+            (parent == running.id() && arguments == b"ow-host\0__worker\0").then(|| Pid::from_raw(pid))?
+        });
+        if let [worker] = children.collect::<Vec<_>>()[..] {
+            return worker;
+        }
+        assert!(started.elapsed() < Duration::from_secs(60), "there is no worker, or there are several");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn wait_until_gone(pid: Pid) {
+    let started = Instant::now();
+    // Its parent is gone, so that it waits for nobody.
+    while test_kill_process(pid).is_ok() && !is_zombie(pid) {
+        assert!(started.elapsed() < Duration::from_secs(60), "process {pid:?} goes on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn is_zombie(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+    stat.map_or(true, |stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('Z')))
+}
+
+#[test]
+fn a_worker_ends_with_its_host() {
+    for behaviour in ["until_cancelled", "loop"] {
+        let lab = Lab::new();
+        let steps = json!([{ "Behaviour": "print", "Text": "ready\n" }, { "Behaviour": behaviour }]);
+        let running = lab.running("script", json!({ "Steps": steps }), ISOLATED);
+        running.wait_for("ready");
+        let worker = worker(&running);
+        running.signal(Signal::KILL);
+        wait_until_gone(worker);
+    }
+}
+
+#[test]
+fn a_worker_that_dies_fails_the_run_and_what_was_committed_stays() {
+    let lab = Lab::new();
+    let steps = json!([
+        { "Behaviour": "count", "Rows": 1, "Until": 3 },
+        { "Behaviour": "print", "Text": "ready\n" },
+        { "Behaviour": "loop" },
+    ]);
+    let running = lab.running("script", json!({ "Steps": steps }), ISOLATED);
+    running.wait_for("ready");
+    kill_process(worker(&running), Signal::KILL).unwrap();
+    let outcome = running.wait();
+    assert_snapshot!(outcome.failure(), @"");
+    assert_eq!(lab.query("SELECT count(*) FROM numbers"), "3");
+}
+
+#[test]
+fn isolation_is_a_key_of_the_configuration_too() {
+    let lab = Lab::new();
+    let mut config = e2e::lab::configuration(&json!({ "Behaviour": "script", "Steps": [
+        { "Behaviour": "print", "Text": "ready\n" }, { "Behaviour": "until_cancelled" },
+    ]}));
+    config["sandbox"] = json!({ "isolation": "process" });
+    lab.write("cfg.json", config.to_string());
+    let running = lab.start("guest.wasm", &[]);
+    running.wait_for("ready");
+    worker(&running);
+    running.signal(Signal::INT);
+    assert_eq!(running.wait().code, Some(130));
+
+    config["sandbox"] = json!({ "isolation": "proces" });
+    lab.write("cfg.json", config.to_string());
+    assert_snapshot!(lab.run_component("guest.wasm", &[]).failure(), @"");
+}
