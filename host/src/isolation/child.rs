@@ -128,8 +128,8 @@ impl End {
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.status {
-            Some(status) => write!(f, "its process ended with {status}")?,
-            None => f.write_str("its process ended")?,
+            Some(status) => write!(f, "ended with {status}")?,
+            None => f.write_str("ended")?,
         }
         match self.errors.is_empty() {
             true => Ok(()),

@@ -41,8 +41,11 @@ pub(crate) fn compile(
             _ if late => too_long(name, limits),
             end if end.out_of_memory() => too_large(name, limits),
             end if end.out_of_time() => too_long(name, limits),
-            end => Failure::new(FailureClass::Component, format!("{name}: compiling it failed: {end}"))
-                .with_hint("the compiler's process ended; report it with the file"),
+            end => Failure::new(
+                FailureClass::Component,
+                format!("{name}: compiling it failed: the compiler's process {end}"),
+            )
+            .with_hint("this is a bug of the compiler: report it with the file"),
         };
         NoCode::Failed(failure)
     };

@@ -226,12 +226,12 @@ impl Session {
                 format!("the connector's process needed more memory than {} allow", limits.memory),
             );
         }
-        Failure::new(FailureClass::Connector, format!("the connector's process died: {end}"))
+        Failure::new(FailureClass::Connector, format!("the connector's process {end}"))
     }
 }
 
 fn died(child: &mut Child) -> Failure {
-    Failure::new(FailureClass::Internal, format!("a worker did not start: {}", child.end()))
+    Failure::new(FailureClass::Internal, format!("a worker did not start: it {}", child.end()))
 }
 
 /// A worker that answers what was not asked was taken over.

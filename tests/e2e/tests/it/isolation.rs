@@ -67,7 +67,7 @@ fn a_worker_that_dies_fails_the_run_and_what_was_committed_stays() {
     running.wait_for("ready");
     kill_process(worker(&running), Signal::KILL).unwrap();
     let outcome = running.wait();
-    assert_snapshot!(outcome.failure(), @"");
+    assert_snapshot!(outcome.failure(), @"1 connector: the connector's process ended with signal: 9 (SIGKILL)");
     assert_eq!(lab.query("SELECT count(*) FROM numbers"), "3");
 }
 
@@ -87,5 +87,8 @@ fn isolation_is_a_key_of_the_configuration_too() {
 
     config["sandbox"] = json!({ "isolation": "proces" });
     lab.write("cfg.json", config.to_string());
-    assert_snapshot!(lab.run_component("guest.wasm", &[]).failure(), @"");
+    assert_snapshot!(lab.run_component("guest.wasm", &[]).failure(), @r#"
+    3 config: cfg.json: sandbox.isolation: 'proces' is no isolation
+    hint: write "none" or "process"
+    "#);
 }
