@@ -49,6 +49,7 @@ fmt: ## Format the code
 	$(CARGO) fmt --all
 
 bench: ## Measure speed and memory against baselines in the same run (release build, takes minutes)
+	python=$$(sh tests/cloud/venv.sh $(TARGET)/venv) && export OW_TEST_PYTHON="$$python" && \
 	$(CARGO) run --locked --release -p bench
 
 clean: ## Remove everything that was built
