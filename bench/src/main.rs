@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its numbers")]
 
 mod baseline;
+mod hostile;
 mod measure;
 mod rest;
 mod storages;
@@ -30,8 +31,10 @@ fn main() -> Result<()> {
         return memory_child();
     }
     let bench = Bench::prepare()?;
-    if wanted.as_deref() == Some("rest") {
-        return rest::measure(&bench);
+    match wanted.as_deref() {
+        Some("rest") => return rest::measure(&bench),
+        Some("hostile") => return hostile::measure(&bench),
+        _ => {}
     }
     println!("{:<46} {:>12} {:>14} {:>10}", "", "", "baseline", "ratio");
     bench.rows()?;
@@ -39,6 +42,7 @@ fn main() -> Result<()> {
     bench.start()?;
     bench.memory()?;
     rest::measure(&bench)?;
+    hostile::measure(&bench)?;
     storages::measure(&bench)
 }
 
@@ -80,11 +84,22 @@ impl Bench {
 
     /// One run with these parameters into this storage.
     fn run(&self, source: serde_json::Value, storage: serde_json::Value) -> Result<(RunReport, f64)> {
+        self.run_granted(source, storage, &[])
+    }
+
+    /// One run with these parameters into this storage, which may call these origins.
+    fn run_granted(
+        &self,
+        source: serde_json::Value,
+        storage: serde_json::Value,
+        origins: &[String],
+    ) -> Result<(RunReport, f64)> {
+        let mounts = [format!("{}:/data:ro", self.folder.path().display())];
         let config = json!({
             "name": "bench",
             "source": {"name": "Bench", "config": source},
             "storage": storage,
-            "sandbox": {"mounts": [format!("{}:/data:ro", self.folder.path().display())]},
+            "sandbox": {"mounts": mounts, "allow_net": origins},
         });
         let config = Config::parse(&config.to_string(), self.folder.path())?;
         let runner = Runner::new(RunnerOptions::default());

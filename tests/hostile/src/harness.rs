@@ -89,6 +89,26 @@ pub async fn perform(stage: &Stage, name: &str, attack: &Attack) -> Performance 
     performance
 }
 
+/// Runs the neighbour so many times without any attack: milliseconds of each.
+///
+/// # Panics
+///
+/// If it fails.
+pub async fn neighbour_alone(stage: &Stage, times: usize) -> Vec<u64> {
+    let mut alone = Performance {
+        outcome: Vec::new(),
+        problems: Vec::new(),
+        growth: 0,
+        memory: 0,
+        neighbour_ms: Vec::new(),
+    };
+    for _ in 0..times {
+        neighbour(stage, &mut alone).await;
+    }
+    assert!(alone.problems.is_empty(), "{:?}", alone.problems);
+    alone.neighbour_ms
+}
+
 /// The flags of an attack's runs.
 fn flags(stage: &Stage, attack: &Attack) -> SandboxFlags {
     let extra = std::env::var(EXTRA_FLAGS).unwrap_or_default();
@@ -119,7 +139,7 @@ async fn one<'a>(stage: &Stage, name: &str, attack: &Attack, case: &str, sandbox
     let storage = match attack.storage {
         Storage::Sqlite => json!({ "name": "Sqlite", "config": { "Path": { "value": "out.db" } } }),
         Storage::LocalFiles => json!({ "name": "LocalFiles", "config": {
-            "Path": { "value": "out" }, "Format": { "value": "json" },
+            "Path": { "value": "out" }, "Format": { "value": "jsonl" },
         } }),
         Storage::Discard => json!({ "name": "Discard", "config": {} }),
     };

@@ -17,6 +17,8 @@ pub mod stage;
 pub mod table;
 pub mod transcript;
 
+pub use e2e;
+
 pub use attack::{Attack, Component, Storage};
 pub use harness::{Performance, perform};
 pub use stage::Stage;

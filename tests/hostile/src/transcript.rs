@@ -1,6 +1,7 @@
 //! What an attack's run came to, in lines that are the same each time:
 //!
-//! - `6 limit: …`, `hint: …`: exit code, class, message and hint;
+//! - `6 limit: …`, `hint: …`: exit code, class, message and hint; with
+//!   `[connector]` before the words that the connector chose;
 //! - `saw NAME: VALUE`: what the guest found out;
 //! - `denied N x ATTEMPT: REASON`: what the host refused, and told;
 //! - `arrived GET /path`: what the granted server received, with the headers
@@ -9,9 +10,11 @@
 //! - `file PATH`, `table NAME`: what is in the storage beside what is always there.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use e2e::Request;
 use ow_host::report::{Event, RunReport};
+use regex::Regex;
 
 use crate::stage::SECRET;
 use crate::{Attack, Stage, Storage};
@@ -48,14 +51,30 @@ pub fn lines(stage: &Stage, attack: &Attack, run: &Run) -> Vec<String> {
         Storage::Discard => Vec::new(),
     });
     let port = stage.forbidden.port().to_string();
-    lines
-        .iter()
-        .map(|line| {
-            let line = line.replace(&port, "[FORBIDDEN]");
-            visible(&e2e::lab::clean(&line, &stage.folder))
-        })
-        .collect()
+    let clean = |line: &String| {
+        let line = e2e::lab::clean(&line.replace(&port, "[FORBIDDEN]"), &stage.folder);
+        visible(
+            &FILTERS
+                .iter()
+                .fold(line, |line, (pattern, with)| pattern.replace_all(&line, *with).into_owned()),
+        )
+    };
+    lines.iter().map(clean).collect()
 }
+
+/// What differs from run to run: placeholders in the spellings that the guest
+/// tries, and places in the file of the guest.
+static FILTERS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+    let filters = [
+        (r"owsecret[0-9a-f]{32}", "[placeholder]"),
+        (r"OWSECRET[0-9a-f]{2}\.[0-9a-f]{30}", "[SPLIT PLACEHOLDER]"),
+        (r"[0-9a-f]{32}TERCESWO", "[REVERSED PLACEHOLDER]"),
+        (r"4f57534543524554[0-9a-f]{64}", "[PLACEHOLDER IN HEXADECIMAL]"),
+        (r"at offset 0x[0-9a-f]+", "at offset [PLACE]"),
+        (r"invalid leading byte \(0x[0-9a-f]+\)", "invalid leading byte ([BYTE])"),
+    ];
+    filters.into_iter().map(|(pattern, with)| (Regex::new(pattern).unwrap(), with)).collect()
+});
 
 /// Places where the secret stands and must not.
 #[must_use]
@@ -83,8 +102,9 @@ fn failure(report: &RunReport) -> Vec<String> {
     let Some(failure) = &report.failure else { return vec![format!("{} succeeded", report.exit_code)] };
     let class = serde_json::to_value(failure.class).unwrap();
     let retryable = if failure.retryable { ", retryable" } else { "" };
-    let message = cut(&failure.message);
-    let mut lines = vec![format!("{} {}{retryable}: {message}", report.exit_code, class.as_str().unwrap())];
+    let speaker = if failure.from_connector { "[connector] " } else { "" };
+    let (code, class, message) = (report.exit_code, class.as_str().unwrap(), cut(&failure.message));
+    let mut lines = vec![format!("{code} {class}{retryable}: {speaker}{message}")];
     lines.extend(failure.parameter.iter().map(|parameter| format!("at: {parameter}")));
     lines.extend(failure.hint.iter().map(|hint| format!("hint: {hint}")));
     lines

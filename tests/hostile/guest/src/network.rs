@@ -189,9 +189,16 @@ pub(crate) fn forbidden_headers(p: &Parameters) -> Outcome {
 
 pub(crate) fn methods(p: &Parameters) -> Outcome {
     let server = p.text("Server");
-    for method in
-        ["CONNECT", "TRACE", "connect", "GET / HTTP/1.1\r\nx-injected: 1\r\n\r\nGET", "G E T", "", "PURGE"]
-    {
+    for method in [
+        "CONNECT",
+        "TRACE",
+        "connect",
+        "tRACE",
+        "GET / HTTP/1.1\r\nx-injected: 1\r\n\r\nGET",
+        "G E T",
+        "",
+        "PURGE",
+    ] {
         ask(method, method, &format!("{server}/"), json!({}))?;
     }
     for scheme in ["https", "ftp", "file", "ws", "unix", "HTTP", "data"] {

@@ -63,6 +63,6 @@ pub(crate) fn echoed(p: &Parameters) -> Outcome {
     let secret = answer.unwrap();
     report::log(Level::Info, &secret, &[]);
     println!("{secret}");
-    eprintln!("{}", secret.replace('/', "%2F"));
+    eprintln!("{}", secret.replace('/', "%2F").replace('+', "%2B").replace('=', "%3D"));
     Err(plain(ErrorKind::Auth, &format!("the source said {secret}")))
 }

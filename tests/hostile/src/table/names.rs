@@ -6,9 +6,10 @@ crate::attacks! { $ each_name_attack:
     strange_names => Attack {
         tries: "inject SQL through names of streams and fields",
         stopped_by: "quoting: `storage/src/sqlite/identifier.rs`, `storage/src/postgres/identifier.rs`",
+        cases: &["statements", "control_characters", "almost_the_same"],
         tests: &[
             "tests/e2e/tests/it/storage.rs::strange_names_are_names",
-            "storage/src/postgres/identifier.rs::names_are_quoted_and_refused",
+            "storage/src/postgres/identifier.rs::names_and_texts_are_quoted",
         ],
         outcome: &["?"],
         ..Attack::RUN
@@ -26,6 +27,17 @@ crate::attacks! { $ each_name_attack:
     own_tables => Attack {
         tries: "write the host's and the database's own tables",
         stopped_by: "reserved names: `storage/src/sqlite/run.rs`, `storage/src/sqlite/identifier.rs`",
+        cases: &[
+            "_ow_state",
+            "_OW_STATE",
+            "_ow_runs",
+            "_ow_quarantine",
+            "_ow_new",
+            "sqlite_master",
+            "SQLITE_sequence",
+            "main.seen",
+            "pragma_table_info",
+        ],
         tests: &["tests/e2e/tests/it/contracts.rs::no_stream_can_write_to_the_quarantine"],
         outcome: &["?"],
         ..Attack::RUN
