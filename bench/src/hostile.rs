@@ -85,7 +85,7 @@ fn attacks(bench: &Bench, guests: &Guests) -> Result<()> {
     println!("attacks beside a neighbour that takes {alone:.0} ms alone");
     println!("{:<46} {:>12} {:>14} {:>10}", "", "contained", "neighbour", "ratio");
     let (mut tried, mut contained) = (0, 0);
-    for (name, attack) in table::FAMILIES.iter().flat_map(|(_, attacks)| attacks.iter()) {
+    for (name, attack) in table::all() {
         if !attack.runs_here() {
             continue;
         }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::Attack;
-use crate::table::FAMILIES;
+use crate::table::{FAMILIES, Family};
 
 /// The document.
 pub const DOCUMENT: &str = "docs/security.md";
@@ -23,11 +23,10 @@ pub fn root() -> PathBuf {
 #[must_use]
 pub fn table() -> String {
     let mut text = String::new();
-    for (family, attacks) in FAMILIES {
-        let _ =
-            write!(text, "\n### {family}\n\n| what is tried | what stops it | what comes of it | test |\n");
-        text.push_str("|---|---|---|---|\n");
-        for (name, attack) in *attacks {
+    for family in FAMILIES {
+        let _ = write!(text, "\n### {}\n\n", family.title);
+        text.push_str("| what is tried | what stops it | what comes of it | test |\n|---|---|---|---|\n");
+        for (name, attack) in family.attacks {
             let row = [
                 attack.tries.to_owned(),
                 attack.stopped_by.to_owned(),
@@ -61,26 +60,8 @@ fn outcomes(attack: &Attack) -> String {
 }
 
 /// The tests, as `path/to/file.rs::name`.
-fn tests(family: &str, name: &str, attack: &Attack) -> String {
-    let module = module(family);
-    let own = attack.runs_here().then(|| format!("`tests/hostile/src/table/{module}.rs::{name}`"));
+fn tests(family: &Family, name: &str, attack: &Attack) -> String {
+    let own = attack.runs_here().then(|| format!("`tests/hostile/src/table/{}.rs::{name}`", family.module));
     let others = attack.tests.iter().map(|test| format!("`{test}`"));
     own.into_iter().chain(others).collect::<Vec<_>>().join(", ")
-}
-
-/// The module of a family's attacks.
-fn module(family: &str) -> &'static str {
-    match family {
-        "Memory" => "memory",
-        "Time" => "time",
-        "Log, output and messages" => "output",
-        "Handles and calls" => "calls",
-        "Batches, streams and state" => "streams",
-        "Files" => "files",
-        "The machine" => "environment",
-        "HTTP" => "network",
-        "Secrets" => "secrets",
-        "Names" => "names",
-        _ => "components",
-    }
 }

@@ -71,7 +71,6 @@ static FILTERS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"[0-9a-f]{32}TERCESWO", "[REVERSED PLACEHOLDER]"),
         (r"4f57534543524554[0-9a-f]{64}", "[PLACEHOLDER IN HEXADECIMAL]"),
         (r"at offset 0x[0-9a-f]+", "at offset [PLACE]"),
-        (r"invalid leading byte \(0x[0-9a-f]+\)", "invalid leading byte ([BYTE])"),
     ];
     filters.into_iter().map(|(pattern, with)| (Regex::new(pattern).unwrap(), with)).collect()
 });

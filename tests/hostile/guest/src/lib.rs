@@ -130,6 +130,7 @@ fn attack(name: &str, case: &str, p: &Parameters) -> Outcome {
         "huge_argument" => calls::huge_argument(case),
 
         "giant_batch" => streams::giant_batch(case),
+        "absent_keys" => streams::absent_keys(),
         "million_tiny_batches" => streams::million_tiny_batches(),
         "million_streams" => streams::million_streams(),
         "wide_stream" => streams::wide_stream(),

@@ -36,6 +36,16 @@ pub(crate) fn giant_batch(case: &str) -> Outcome {
     saw(case, &told(writer.write(&batch)))
 }
 
+/// A few bytes that become many columns of nothing, again and again.
+pub(crate) fn absent_keys() -> Outcome {
+    let fields = (0..2000).map(|n| field(&format!("c{n}"), DataType::Int64, true)).collect();
+    let writer = storage::open(&stream("absent", fields, &[]), WriteMode::Append)?;
+    for _ in 0..20 {
+        writer.write(&Batch::JsonLines(b"{}\n".repeat(8_000)))?;
+    }
+    saw("wrote", &told(writer.write(&Batch::JsonLines(b"{}\n".repeat(1_000_000)))))
+}
+
 pub(crate) fn million_tiny_batches() -> Outcome {
     let writer = storage::open(&ids(), WriteMode::Append)?;
     for id in 0..1_000_000 {

@@ -9,7 +9,10 @@ crate::attacks! { $ each_component_attack:
         function: "nothing",
         component: Component::Cut(60),
         tests: &["tests/e2e/tests/it/bad_input.rs::files_that_are_no_component"],
-        outcome: &["?"],
+        outcome: &[
+            "4 component: [DIR]/attack/run/hostile.wasm: the file is truncated: failed to parse WebAssembly module: wasm component contains an invalid module section: section range [RANGE] is out of bounds",
+            "hint: fetch or build it again",
+        ],
         ..Attack::RUN
     };
 
@@ -17,8 +20,11 @@ crate::attacks! { $ each_component_attack:
         tries: "be a file with wrong bytes in it",
         stopped_by: "validation before anything is compiled: `host/src/sandbox/component.rs`",
         function: "nothing",
-        component: Component::Damaged(5000),
-        outcome: &["?"],
+        component: Component::Damaged,
+        outcome: &[
+            "4 component: [DIR]/attack/run/hostile.wasm: it is not a valid component: failed to parse WebAssembly module: malformed section id: 255 (at offset [PLACE])",
+            "hint: build it again with current tools, or report it to its author",
+        ],
         ..Attack::RUN
     };
 
@@ -27,7 +33,9 @@ crate::attacks! { $ each_component_attack:
         stopped_by: "the host asks the component itself and reads no custom section: `host/src/run/ask.rs`",
         function: "nothing",
         component: Component::Sections("component-name", 300),
-        outcome: &["?"],
+        outcome: &[
+            "0 succeeded",
+        ],
         ..Attack::RUN
     };
 
@@ -36,7 +44,10 @@ crate::attacks! { $ each_component_attack:
         stopped_by: "`host/src/config/spec.rs`",
         function: "nothing",
         component: Component::Spec(1),
-        outcome: &["?"],
+        outcome: &[
+            "4 component: [DIR]/attack/run/hostile.wasm: the connector's own description is unsound: name: 'open-holidays\\n\\u{1b}[31m' is no name",
+            "hint: report it to the connector's author",
+        ],
         ..Attack::RUN
     };
 
@@ -45,7 +56,10 @@ crate::attacks! { $ each_component_attack:
         stopped_by: "`host/src/config/spec.rs`",
         function: "nothing",
         component: Component::Spec(2),
-        outcome: &["?"],
+        outcome: &[
+            "4 component: [DIR]/attack/run/hostile.wasm: the connector's own description is unsound: version: '1.0.0\\u{1b}]0;title\\u{7}' is no version",
+            "hint: report it to the connector's author",
+        ],
         ..Attack::RUN
     };
 
@@ -54,7 +68,9 @@ crate::attacks! { $ each_component_attack:
         stopped_by: "the title is made plain where it is shown: `host/src/cli/output.rs`",
         function: "nothing",
         component: Component::Spec(3),
-        outcome: &["?"],
+        outcome: &[
+            "0 succeeded",
+        ],
         ..Attack::RUN
     };
 
@@ -64,7 +80,9 @@ crate::attacks! { $ each_component_attack:
         function: "nothing",
         component: Component::Spec(14),
         tests: &["tests/e2e/tests/it/bad_input.rs::a_pinned_digest_must_be_the_files"],
-        outcome: &["?"],
+        outcome: &[
+            "0 succeeded",
+        ],
         ..Attack::RUN
     };
 
@@ -73,7 +91,10 @@ crate::attacks! { $ each_component_attack:
         stopped_by: "`host/src/config/spec.rs`",
         function: "nothing",
         component: Component::Spec(4),
-        outcome: &["?"],
+        outcome: &[
+            "4 component: [DIR]/attack/run/hostile.wasm: the connector's own description is unsound: title: has more than 200 characters",
+            "hint: report it to the connector's author",
+        ],
         ..Attack::RUN
     };
 
@@ -82,7 +103,10 @@ crate::attacks! { $ each_component_attack:
         stopped_by: "`host/src/config/spec.rs`",
         function: "nothing",
         component: Component::Spec(5),
-        outcome: &["?"],
+        outcome: &[
+            "4 component: [DIR]/attack/run/hostile.wasm: the connector's own description is unsound: documentation-url: 'javascript:alert(1)' is no web address",
+            "hint: report it to the connector's author",
+        ],
         ..Attack::RUN
     };
 
@@ -91,7 +115,10 @@ crate::attacks! { $ each_component_attack:
         stopped_by: "a bound on depth: `host/src/config/json.rs`",
         function: "nothing",
         component: Component::Spec(6),
-        outcome: &["?"],
+        outcome: &[
+            "4 component: [DIR]/attack/run/hostile.wasm: the connector's own description is unsound: config-schema is no JSON: line 1, column 128: is nested too deeply; 128 levels are the most",
+            "hint: report it to the connector's author",
+        ],
         ..Attack::RUN
     };
 
@@ -100,7 +127,10 @@ crate::attacks! { $ each_component_attack:
         stopped_by: "a bound on depth: `host/src/config/json.rs`",
         function: "nothing",
         component: Component::Spec(7),
-        outcome: &["?"],
+        outcome: &[
+            "4 component: [DIR]/attack/run/hostile.wasm: the connector's own description is unsound: config-schema is no JSON: line 1, column 1212: is nested too deeply; 128 levels are the most",
+            "hint: report it to the connector's author",
+        ],
         ..Attack::RUN
     };
 
@@ -109,7 +139,10 @@ crate::attacks! { $ each_component_attack:
         stopped_by: "a budget of steps: `host/src/config/spec.rs`",
         function: "nothing",
         component: Component::Spec(8),
-        outcome: &["?"],
+        outcome: &[
+            "4 component: [DIR]/attack/run/hostile.wasm: the connector's own description is unsound: config-schema: its subschemas refer to each other too often",
+            "hint: report it to the connector's author",
+        ],
         ..Attack::RUN
     };
 
@@ -118,7 +151,10 @@ crate::attacks! { $ each_component_attack:
         stopped_by: "expressions in linear time with a bound on their size: `host/src/config/spec.rs`",
         function: "nothing",
         component: Component::Spec(9),
-        outcome: &["?"],
+        outcome: &[
+            "4 component: [DIR]/attack/run/hostile.wasm: the connector's own description is unsound: config-schema: is no valid JSON Schema: /properties/Case/pattern: \"(x{1000}){1000}\" is not a \"regex\"",
+            "hint: report it to the connector's author",
+        ],
         ..Attack::RUN
     };
 
@@ -128,7 +164,10 @@ crate::attacks! { $ each_component_attack:
         function: "nothing",
         component: Component::Spec(10),
         tests: &["host/src/config/spec.rs::schemas_that_would_take_forever_are_refused_at_once"],
-        outcome: &["?"],
+        outcome: &[
+            "4 component: [DIR]/attack/run/hostile.wasm: the connector's own description is unsound: config-schema: its subschemas refer to each other too often",
+            "hint: report it to the connector's author",
+        ],
         ..Attack::RUN
     };
 
@@ -137,7 +176,10 @@ crate::attacks! { $ each_component_attack:
         stopped_by: "`host/src/config/spec.rs`",
         function: "nothing",
         component: Component::Spec(11),
-        outcome: &["?"],
+        outcome: &[
+            "4 component: [DIR]/attack/run/hostile.wasm: the connector's own description is unsound: network: asks for more than 1000 origins",
+            "hint: report it to the connector's author",
+        ],
         ..Attack::RUN
     };
 
@@ -146,7 +188,10 @@ crate::attacks! { $ each_component_attack:
         stopped_by: "`host/src/config/spec.rs`",
         function: "nothing",
         component: Component::Spec(16),
-        outcome: &["?"],
+        outcome: &[
+            "4 component: [DIR]/attack/run/hostile.wasm: the connector's own description is unsound: network[0]: 'https://*' would let the connector send data to anybody: name the hosts, or a domain as *.example.com",
+            "hint: report it to the connector's author",
+        ],
         ..Attack::RUN
     };
 
@@ -155,7 +200,10 @@ crate::attacks! { $ each_component_attack:
         stopped_by: "`host/src/config/spec.rs`",
         function: "nothing",
         component: Component::Spec(15),
-        outcome: &["?"],
+        outcome: &[
+            "4 component: [DIR]/attack/run/hostile.wasm: the connector's own description is unsound: config-schema has 20971554 bytes, 1048576 are the most",
+            "hint: report it to the connector's author",
+        ],
         ..Attack::RUN
     };
 
@@ -165,7 +213,10 @@ crate::attacks! { $ each_component_attack:
         function: "nothing",
         component: Component::Spec(13),
         flags: &["--memory", "64MiB"],
-        outcome: &["?"],
+        outcome: &[
+            "4 component: [DIR]/attack/run/hostile.wasm: asked what it is, the component failed: the connector was refused memory beyond 64MiB (it asked for [N] bytes in all) and stopped",
+            "hint: raise it with --memory, or `memory` in the configuration's sandbox section",
+        ],
         ..Attack::RUN
     };
 
@@ -174,7 +225,10 @@ crate::attacks! { $ each_component_attack:
         stopped_by: "limit `component_bytes`: `host/src/sandbox/component.rs`",
         function: "nothing",
         flags: &["--component-bytes", "256KiB"],
-        outcome: &["?"],
+        outcome: &[
+            "6 limit: [DIR]/attack/run/hostile.wasm: the file is larger than 256KiB",
+            "hint: raise it with --component-bytes, or `component_bytes` in the configuration's sandbox section",
+        ],
         ..Attack::RUN
     };
 

@@ -15,7 +15,10 @@ crate::attacks! { $ each_memory_attack:
         tries: "take memory for ever",
         stopped_by: "limit `memory`: `host/src/sandbox/limiter.rs`",
         flags: &["--memory", "64MiB"],
-        outcome: &["?"],
+        outcome: &[
+            "6 limit: the connector was refused memory beyond 64MiB (it asked for [N] bytes in all) and stopped",
+            "hint: raise it with --memory, or `memory` in the configuration's sandbox section",
+        ],
         ..Attack::RUN
     };
 
@@ -23,7 +26,10 @@ crate::attacks! { $ each_memory_attack:
         tries: "take memory until it is refused, and go on",
         stopped_by: "limit `memory`: `host/src/sandbox/limiter.rs`",
         flags: &["--memory", "64MiB"],
-        outcome: &["?"],
+        outcome: &[
+            "0 succeeded",
+            "saw memory: refused at last",
+        ],
         ..Attack::RUN
     };
 
@@ -33,7 +39,10 @@ crate::attacks! { $ each_memory_attack:
         function: "nothing",
         component: Component::Beside("(module (memory 128))", 200),
         flags: &["--memory", "64MiB"],
-        outcome: &["?"],
+        outcome: &[
+            "6 limit: the connector was refused memory beyond 64MiB (it asked for [N] bytes in all) and stopped",
+            "hint: raise it with --memory, or `memory` in the configuration's sandbox section",
+        ],
         ..Attack::RUN
     };
 
@@ -43,7 +52,10 @@ crate::attacks! { $ each_memory_attack:
         function: "nothing",
         component: Component::Beside("(module (table 1000000 funcref))", 100),
         flags: &["--memory", "64MiB"],
-        outcome: &["?"],
+        outcome: &[
+            "6 limit: the connector was refused memory beyond 64MiB (it asked for [N] bytes in all) and stopped",
+            "hint: raise it with --memory, or `memory` in the configuration's sandbox section",
+        ],
         ..Attack::RUN
     };
 
@@ -53,7 +65,10 @@ crate::attacks! { $ each_memory_attack:
         function: "nothing",
         component: Component::Beside(GROWING_TABLE, 1),
         flags: &["--memory", "64MiB"],
-        outcome: &["?"],
+        outcome: &[
+            "6 limit: the connector was refused memory beyond 64MiB (it asked for [N] bytes in all) and stopped",
+            "hint: raise it with --memory, or `memory` in the configuration's sandbox section",
+        ],
         ..Attack::RUN
     };
 
@@ -63,7 +78,10 @@ crate::attacks! { $ each_memory_attack:
         function: "nothing",
         component: Component::Beside(GROWING_MEMORY, 1),
         flags: &["--memory", "64MiB"],
-        outcome: &["?"],
+        outcome: &[
+            "6 limit: the connector was refused memory beyond 64MiB (it asked for [N] bytes in all) and stopped",
+            "hint: raise it with --memory, or `memory` in the configuration's sandbox section",
+        ],
         ..Attack::RUN
     };
 
@@ -73,7 +91,10 @@ crate::attacks! { $ each_memory_attack:
         function: "nothing",
         component: Component::Beside("(module (memory 0) (table 0 funcref))", 20000),
         flags: &["--memory", "64MiB"],
-        outcome: &["?"],
+        outcome: &[
+            "4 component: [DIR]/attack/run/hostile.wasm: it is not a valid component: failed to parse WebAssembly module: instances count exceeds limit of 1000 (at offset [PLACE])",
+            "hint: build it again with current tools, or report it to its author",
+        ],
         ..Attack::RUN
     };
 }

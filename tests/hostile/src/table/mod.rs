@@ -14,24 +14,39 @@ pub mod secrets;
 pub mod streams;
 pub mod time;
 
+/// Attacks of one kind.
+#[derive(Debug)]
+pub struct Family {
+    /// Its heading in the documentation.
+    pub title: &'static str,
+    /// Its module, here and of its tests.
+    pub module: &'static str,
+    /// Its attacks, by name.
+    pub attacks: &'static [(&'static str, Attack)],
+}
+
 /// The families, in the order of the documentation.
-pub static FAMILIES: &[(&str, &[(&str, Attack)])] = &[
-    ("Memory", memory::ATTACKS),
-    ("Time", time::ATTACKS),
-    ("Log, output and messages", output::ATTACKS),
-    ("Handles and calls", calls::ATTACKS),
-    ("Batches, streams and state", streams::ATTACKS),
-    ("Files", files::ATTACKS),
-    ("The machine", environment::ATTACKS),
-    ("HTTP", network::ATTACKS),
-    ("Secrets", secrets::ATTACKS),
-    ("Names", names::ATTACKS),
-    ("The component", components::ATTACKS),
+pub static FAMILIES: &[Family] = &[
+    Family { title: "Memory", module: "memory", attacks: memory::ATTACKS },
+    Family { title: "Time", module: "time", attacks: time::ATTACKS },
+    Family { title: "Log, output and messages", module: "output", attacks: output::ATTACKS },
+    Family { title: "Handles and calls", module: "calls", attacks: calls::ATTACKS },
+    Family { title: "Batches, streams and state", module: "streams", attacks: streams::ATTACKS },
+    Family { title: "Files", module: "files", attacks: files::ATTACKS },
+    Family { title: "The machine", module: "environment", attacks: environment::ATTACKS },
+    Family { title: "HTTP", module: "network", attacks: network::ATTACKS },
+    Family { title: "Secrets", module: "secrets", attacks: secrets::ATTACKS },
+    Family { title: "Names", module: "names", attacks: names::ATTACKS },
+    Family { title: "The component", module: "components", attacks: components::ATTACKS },
 ];
+
+/// Every attack, by name.
+pub fn all() -> impl Iterator<Item = &'static (&'static str, Attack)> {
+    FAMILIES.iter().flat_map(|family| family.attacks)
+}
 
 /// The attack of a name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Attack> {
-    let mut all = FAMILIES.iter().flat_map(|(_, attacks)| attacks.iter());
-    all.find(|(known, _)| *known == name).map(|(_, attack)| attack)
+    all().find(|(known, _)| *known == name).map(|(_, attack)| attack)
 }

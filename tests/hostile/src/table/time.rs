@@ -7,7 +7,10 @@ crate::attacks! { $ each_time_attack:
         tries: "compute for ever",
         stopped_by: "epochs, and limit `cpu_time`: `host/src/sandbox/control.rs`, `host/src/sandbox/engine.rs`",
         flags: &["--cpu-time", "300ms"],
-        outcome: &["?"],
+        outcome: &[
+            "6 limit: the connector used more than 300ms of processor time",
+            "hint: raise it with --cpu-time, or `cpu_time` in the configuration's sandbox section",
+        ],
         ..Attack::RUN
     };
 
@@ -16,7 +19,10 @@ crate::attacks! { $ each_time_attack:
         stopped_by: "limit `timeout`: `host/src/sandbox/control.rs`",
         function: "endless_loop",
         flags: &["--timeout", "400ms"],
-        outcome: &["?"],
+        outcome: &[
+            "6 limit: the run took longer than 400ms",
+            "hint: raise it with --timeout, or `timeout` in the configuration's sandbox section",
+        ],
         ..Attack::RUN
     };
 
@@ -26,14 +32,20 @@ crate::attacks! { $ each_time_attack:
         function: "nothing",
         component: Component::Beside("(module (func $f (loop (br 0))) (start $f))", 1),
         flags: &["--cpu-time", "300ms"],
-        outcome: &["?"],
+        outcome: &[
+            "6 limit: the connector used more than 300ms of processor time",
+            "hint: raise it with --cpu-time, or `cpu_time` in the configuration's sandbox section",
+        ],
         ..Attack::RUN
     };
 
     endless_recursion => Attack {
         tries: "recurse for ever",
         stopped_by: "a fixed stack: `host/src/sandbox/engine.rs`",
-        outcome: &["?"],
+        outcome: &[
+            "6 limit: the connector's stack of 512 KiB overflowed in `hostile_guest::behaviours::recursion`",
+            "hint: this limit is fixed: endless or very deep recursion is a bug in the connector",
+        ],
         ..Attack::RUN
     };
 
@@ -42,7 +54,10 @@ crate::attacks! { $ each_time_attack:
         stopped_by: "a fixed stack: `host/src/sandbox/engine.rs`",
         function: "nothing",
         component: Component::Beside("(module (func $f (call $f) (call $f)) (start $f))", 1),
-        outcome: &["?"],
+        outcome: &[
+            "6 limit: the connector's stack of 512 KiB overflowed in `f`",
+            "hint: this limit is fixed: endless or very deep recursion is a bug in the connector",
+        ],
         ..Attack::RUN
     };
 
@@ -50,7 +65,10 @@ crate::attacks! { $ each_time_attack:
         tries: "sleep for ever",
         stopped_by: "limit `timeout`: `host/src/sandbox/control.rs`",
         flags: &["--timeout", "400ms"],
-        outcome: &["?"],
+        outcome: &[
+            "6 limit: the run took longer than 400ms",
+            "hint: raise it with --timeout, or `timeout` in the configuration's sandbox section",
+        ],
         ..Attack::RUN
     };
 
@@ -60,7 +78,12 @@ crate::attacks! { $ each_time_attack:
         function: "fetch",
         cases: &["stalled"],
         flags: &["--allow-net", "{server}", "--http-idle-timeout", "300ms"],
-        outcome: &["?"],
+        outcome: &[
+            "[stalled]",
+            "0 succeeded",
+            "saw stalled: refused: 200, then connection read timeout",
+            "arrived GET /stalled",
+        ],
         ..Attack::RUN
     };
 
@@ -70,7 +93,12 @@ crate::attacks! { $ each_time_attack:
         function: "fetch",
         cases: &["stalled"],
         flags: &["--allow-net", "{server}", "--timeout", "600ms"],
-        outcome: &["?"],
+        outcome: &[
+            "[stalled]",
+            "6 limit: the run took longer than 600ms",
+            "hint: raise it with --timeout, or `timeout` in the configuration's sandbox section",
+            "arrived GET /stalled",
+        ],
         ..Attack::RUN
     };
 
@@ -80,7 +108,12 @@ crate::attacks! { $ each_time_attack:
         function: "fetch",
         cases: &["late"],
         flags: &["--allow-net", "{server}", "--http-first-byte-timeout", "300ms"],
-        outcome: &["?"],
+        outcome: &[
+            "[late]",
+            "0 succeeded",
+            "saw late: refused: HttpResponseTimeout",
+            "arrived GET /late",
+        ],
         ..Attack::RUN
     };
 
@@ -90,7 +123,10 @@ crate::attacks! { $ each_time_attack:
         function: "nothing",
         component: Component::Spec(12),
         flags: &["--timeout", "400ms"],
-        outcome: &["?"],
+        outcome: &[
+            "4 component: [DIR]/attack/run/hostile.wasm: asked what it is, the component failed: the run took longer than 400ms",
+            "hint: raise it with --timeout, or `timeout` in the configuration's sandbox section",
+        ],
         ..Attack::RUN
     };
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use hostile::document::{DOCUMENT, END, START, root, table};
-use hostile::table::FAMILIES;
+use hostile::table::all;
 
 #[test]
 fn the_document_has_the_table_of_the_code() {
@@ -27,7 +27,7 @@ fn the_document_has_the_table_of_the_code() {
 fn every_attack_says_what_stops_it_and_which_test_proves_it() {
     let mut problems = Vec::new();
     let mut names = BTreeSet::new();
-    for (name, attack) in FAMILIES.iter().flat_map(|(_, attacks)| attacks.iter()) {
+    for (name, attack) in all() {
         if !names.insert(name) {
             problems.push(format!("there are two attacks '{name}'"));
         }
