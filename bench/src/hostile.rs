@@ -9,10 +9,10 @@ use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use ::hostile::e2e::{Answer, Server};
+use ::hostile::{Stage, harness, table};
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use hostile::e2e::{Answer, Server};
-use hostile::{Stage, harness, table};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -91,7 +91,7 @@ fn attacks(bench: &Bench, guests: &Guests) -> Result<()> {
         }
         let folder = tempfile::tempdir_in(bench.folder.path())?;
         let stage = guests.stage(folder.path(), &cache)?;
-        let performed = bench.runtime.block_on(hostile::perform(&stage, name, attack));
+        let performed = bench.runtime.block_on(::hostile::perform(&stage, name, attack));
         let good = performed.problems.is_empty() && performed.outcome == attack.outcome;
         (tried, contained) = (tried + 1, contained + usize::from(good));
         // The last run of the neighbour is the one after the attack.

@@ -3,8 +3,7 @@
 
 /// Primes below a number by a sieve, and a checksum of them in integers and
 /// floats: memory, branches and arithmetic.
-#[must_use]
-pub fn work(below: usize) -> u64 {
+pub(crate) fn work(below: usize) -> u64 {
     let mut composite = vec![false; below];
     let (mut hash, mut mean) = (0xcbf2_9ce4_8422_2325_u64, 0.0_f64);
     for number in 2..below {
