@@ -5,6 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its numbers")]
 
 mod baseline;
+mod hostile;
 mod measure;
 mod rest;
 mod storages;
@@ -33,8 +34,10 @@ fn main() -> Result<()> {
         return memory_child();
     }
     let bench = Bench::prepare()?;
-    if wanted.as_deref() == Some("rest") {
-        return rest::measure(&bench);
+    match wanted.as_deref() {
+        Some("rest") => return rest::measure(&bench),
+        Some("hostile") => return hostile::measure(&bench),
+        _ => {}
     }
     println!("{:<46} {:>12} {:>14} {:>10}", "", "", "baseline", "ratio");
     bench.rows()?;
@@ -42,6 +45,7 @@ fn main() -> Result<()> {
     bench.start()?;
     bench.memory()?;
     rest::measure(&bench)?;
+    hostile::measure(&bench)?;
     storages::measure(&bench)
 }
 
@@ -95,7 +99,7 @@ impl Bench {
 
     /// One run with these parameters into this storage.
     fn run(&self, source: serde_json::Value, storage: serde_json::Value) -> Result<(RunReport, f64)> {
-        self.run_behind("none", source, storage)
+        self.run_in(json!({}), source, storage)
     }
 
     /// The same with this isolation.
@@ -105,14 +109,31 @@ impl Bench {
         source: serde_json::Value,
         storage: serde_json::Value,
     ) -> Result<(RunReport, f64)> {
+        self.run_in(json!({"isolation": isolation}), source, storage)
+    }
+
+    /// The same with these origins granted.
+    fn run_granted(
+        &self,
+        source: serde_json::Value,
+        storage: serde_json::Value,
+        origins: &[String],
+    ) -> Result<(RunReport, f64)> {
+        self.run_in(json!({"allow_net": origins}), source, storage)
+    }
+
+    fn run_in(
+        &self,
+        mut sandbox: serde_json::Value,
+        source: serde_json::Value,
+        storage: serde_json::Value,
+    ) -> Result<(RunReport, f64)> {
+        sandbox["mounts"] = json!([format!("{}:/data:ro", self.folder.path().display())]);
         let config = json!({
             "name": "bench",
             "source": {"name": "Bench", "config": source},
             "storage": storage,
-            "sandbox": {
-                "mounts": [format!("{}:/data:ro", self.folder.path().display())],
-                "isolation": isolation,
-            },
+            "sandbox": sandbox,
         });
         let config = Config::parse(&config.to_string(), self.folder.path())?;
         let workers = Some(Program(self.host.clone()));

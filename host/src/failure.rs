@@ -97,12 +97,23 @@ pub struct Failure {
     pub parameter: Option<String>,
     /// Whether the same run may succeed later without any change.
     pub retryable: bool,
+    /// Whether the connector says so. It chooses its words and the class of its
+    /// errors: they may be wrong, or imitate the host's.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub from_connector: bool,
 }
 
 impl Failure {
     /// A failure of a class, with its message.
     pub fn new(class: FailureClass, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), hint: None, parameter: None, retryable: false }
+        Self {
+            class,
+            message: message.into(),
+            hint: None,
+            parameter: None,
+            retryable: false,
+            from_connector: false,
+        }
     }
 
     /// Adds what to do about it.
@@ -116,6 +127,13 @@ impl Failure {
     #[must_use]
     pub fn with_parameter(mut self, parameter: Option<String>) -> Self {
         self.parameter = parameter;
+        self
+    }
+
+    /// Says that these are the connector's own words.
+    #[must_use]
+    pub fn from_connector(mut self) -> Self {
+        self.from_connector = true;
         self
     }
 

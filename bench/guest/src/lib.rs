@@ -7,6 +7,8 @@ use std::fs::File;
 
 use ow_connector::prelude::*;
 
+mod work;
+
 /// What to do.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
@@ -29,6 +31,15 @@ pub struct Settings {
     /// How it is cut into pages: `page` or `next_url`.
     #[serde(default)]
     paging: String,
+    /// Numbers to look for primes among.
+    #[serde(default)]
+    work: usize,
+    /// A URL to get, one request after another.
+    #[serde(default)]
+    get_url: Option<String>,
+    /// How often.
+    #[serde(default)]
+    times: u32,
 }
 
 /// A record of the REST API.
@@ -97,6 +108,14 @@ impl Connector for Bench {
                 for customer in page?.records::<Customer<'_>>("/data")? {
                     ctx.write(&customer?)?;
                 }
+            }
+        }
+        if config.work > 0 {
+            std::hint::black_box(work::work(std::hint::black_box(config.work)));
+        }
+        if let Some(url) = &config.get_url {
+            for _ in 0..config.times {
+                ctx.http().get(url).send()?.bytes(1 << 20)?;
             }
         }
         if config.append {

@@ -192,7 +192,9 @@ impl Printer {
 
     fn failure_text(&self, failure: &Failure) {
         let mut lines = failure.message.lines().map(plain);
-        tell(&format!("{} {}", self.paint("1;31", "error:"), lines.next().unwrap_or_default()));
+        let speaker = if failure.from_connector { "[connector] " } else { "" };
+        let first = lines.next().unwrap_or_default();
+        tell(&format!("{} {speaker}{first}", self.paint("1;31", "error:")));
         for line in lines {
             tell(&line);
         }

@@ -206,7 +206,8 @@ pub(super) fn failure_of(error: Error, cancelled: bool, clean: impl Fn(&str) -> 
     let message = clean(&error.message);
     let message =
         if message.is_empty() { "the connector failed without a message".to_owned() } else { message };
-    let mut failure = Failure::new(class, message).with_parameter(error.parameter.as_deref().map(clean));
+    let parameter = error.parameter.as_deref().map(clean);
+    let mut failure = Failure::new(class, message).with_parameter(parameter).from_connector();
     failure.retryable = retryable;
     match (error.kind, error.retry_after_ms) {
         (_, Some(ms)) => {

@@ -204,6 +204,16 @@ impl Control {
                 ),
             );
         }
+        // Of the engine's header lists, which have no error of their own either.
+        if text.contains("total size of fields exceeds limit") {
+            return limit(
+                "http_header_bytes",
+                format!(
+                    "the connector made headers of more than {} for one request",
+                    self.limits.http_header_bytes
+                ),
+            );
+        }
         let full = matches!(error.downcast_ref(), Some(ResourceTableError::Full));
         if full || text.contains("handle limit exceeded") {
             return limit(

@@ -90,8 +90,9 @@ limits! {
     /// a log line, a state value.
     call_bytes: ByteSize = ByteSize::mib(32), "SIZE";
     /// Resources (open files, requests, streams, writers) that the guest may
-    /// hold at a time.
-    handles: u32 = 10_000, "N";
+    /// hold at a time. The host keeps up to 256 KiB for one of them, beside
+    /// `memory`: buffers of files and bodies, headers.
+    handles: u32 = 1_000, "N";
     /// Random bytes that one call may ask for.
     random_bytes: ByteSize = ByteSize::mib(1), "SIZE";
     /// Length of a log line; the rest is cut off.

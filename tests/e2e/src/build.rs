@@ -28,6 +28,13 @@ pub fn test_guest() -> &'static Path {
     &GUEST
 }
 
+/// The connector that attacks its host: `tests/hostile/guest`.
+#[must_use]
+pub fn hostile_guest() -> &'static Path {
+    static GUEST: LazyLock<PathBuf> = LazyLock::new(|| guests(&["hostile-guest"]).remove(0));
+    &GUEST
+}
+
 /// A connector of the folder `connectors`, by its package's name.
 #[must_use]
 pub fn connector(package: &str) -> PathBuf {

@@ -34,9 +34,15 @@ pub fn exporting(interface: &str) -> Vec<u8> {
 /// times whenever the guest is.
 #[must_use]
 pub fn beside(module: &str, times: usize) -> Vec<u8> {
+    beside_of(std::fs::read(crate::build::test_guest()).unwrap(), module, times)
+}
+
+/// A component with a core module beside it, which is instantiated so many
+/// times whenever the component is.
+#[must_use]
+pub fn beside_of(mut bytes: Vec<u8>, module: &str, times: usize) -> Vec<u8> {
     const CORE_MODULE: u8 = 1;
     const CORE_INSTANCE: u8 = 2;
-    let mut bytes = std::fs::read(crate::build::test_guest()).unwrap();
     let index = sections(&bytes).filter(|id| *id == CORE_MODULE).count();
     section(&mut bytes, CORE_MODULE, &assemble(module));
     // One instance: of the module with this index, with no arguments.
@@ -44,6 +50,13 @@ pub fn beside(module: &str, times: usize) -> Vec<u8> {
     for _ in 0..times {
         section(&mut bytes, CORE_INSTANCE, &instance);
     }
+    bytes
+}
+
+/// A component with another custom section, which the engine does not read.
+#[must_use]
+pub fn with_custom_section(mut bytes: Vec<u8>, name: &str, content: &[u8]) -> Vec<u8> {
+    section(&mut bytes, 0, &[leb(name.len()).as_slice(), name.as_bytes(), content].concat());
     bytes
 }
 
@@ -89,12 +102,16 @@ fn leb(mut number: usize) -> Vec<u8> {
 /// The test guest with another description of itself: see its `spec.rs`.
 #[must_use]
 pub fn with_spec(mode: u8) -> Vec<u8> {
-    const MARK: &[u8] = b"test-guest-spec-m=00";
-    let mut bytes = std::fs::read(crate::build::test_guest()).unwrap();
+    with_digits(std::fs::read(crate::build::test_guest()).unwrap(), b"test-guest-spec-m=00", mode)
+}
+
+/// A file in which a mark stands once and ends in two digits, with other digits.
+#[must_use]
+pub fn with_digits(mut bytes: Vec<u8>, mark: &[u8], digits: u8) -> Vec<u8> {
     let places: Vec<usize> =
-        bytes.windows(MARK.len()).enumerate().filter(|(_, part)| *part == MARK).map(|(at, _)| at).collect();
-    let [at] = places[..] else { panic!("the mark stands in the guest {} times", places.len()) };
-    bytes[at + MARK.len() - 2..at + MARK.len()].copy_from_slice(format!("{mode:02}").as_bytes());
+        bytes.windows(mark.len()).enumerate().filter(|(_, part)| *part == mark).map(|(at, _)| at).collect();
+    let [at] = places[..] else { panic!("the mark stands in the file {} times", places.len()) };
+    bytes[at + mark.len() - 2..at + mark.len()].copy_from_slice(format!("{digits:02}").as_bytes());
     bytes
 }
 

@@ -62,6 +62,8 @@ enum Delivery {
     Slow(usize, Duration),
     /// Nothing comes for so long.
     Late(Duration),
+    /// The body again and again, in chunks, without an end.
+    Endless,
 }
 
 impl Answer {
@@ -114,17 +116,33 @@ impl Answer {
         self
     }
 
+    /// Sends the body again and again, in chunks, for as long as somebody reads.
+    #[must_use]
+    pub fn endless(mut self) -> Self {
+        self.delivery = Delivery::Endless;
+        self
+    }
+
     fn send(&self, mut to: &TcpStream) -> std::io::Result<()> {
         if let Delivery::Late(pause) = self.delivery {
             std::thread::sleep(pause);
         }
-        let mut head = format!("HTTP/1.1 {} Said\r\ncontent-length: {}\r\n", self.status, self.body.len());
+        let length = match self.delivery {
+            Delivery::Endless => "transfer-encoding: chunked".to_owned(),
+            _ => format!("content-length: {}", self.body.len()),
+        };
+        let mut head = format!("HTTP/1.1 {} Said\r\n{length}\r\n", self.status);
         for (name, value) in &self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         to.write_all(format!("{head}\r\n").as_bytes())?;
         match self.delivery {
             Delivery::Whole | Delivery::Late(_) => to.write_all(&self.body),
+            Delivery::Endless => loop {
+                to.write_all(format!("{:x}\r\n", self.body.len()).as_bytes())?;
+                to.write_all(&self.body)?;
+                to.write_all(b"\r\n")?;
+            },
             Delivery::Cut(bytes) => {
                 to.write_all(&self.body[..bytes])?;
                 Err(std::io::ErrorKind::ConnectionAborted.into())

@@ -23,6 +23,7 @@ mod net;
 mod parameters;
 mod rows;
 mod spec;
+mod words;
 
 #[allow(
     missing_docs,
@@ -46,9 +47,10 @@ use std::time::Duration;
 
 use bindings::exports::ow::connector::connector::{ConnectorSpec, Guest};
 use bindings::ow::connector::report::{self, Level};
+use bindings::ow::connector::state;
 use bindings::ow::connector::types::{Error, ErrorKind, Stream};
-use bindings::ow::connector::{state, storage};
 use parameters::Parameters;
+use words::{error, kind, mode, plain, sleep};
 
 struct TestGuest;
 
@@ -135,11 +137,6 @@ fn swallow(p: &Parameters) -> Outcome {
     Ok(())
 }
 
-fn sleep(ms: u64) -> Outcome {
-    std::thread::sleep(Duration::from_millis(ms));
-    Ok(())
-}
-
 /// Works until the run is cancelled, as a good connector does.
 fn until_cancelled() -> Outcome {
     report::log(Level::Info, "ready", &[]);
@@ -164,38 +161,5 @@ fn secret(p: &Parameters) -> Outcome {
     match p.flag("Fail") {
         true => Err(plain(ErrorKind::Auth, &format!("the source refused {secret} and {plain_secret}"))),
         false => Ok(()),
-    }
-}
-
-fn plain(kind: ErrorKind, message: &str) -> Error {
-    Error { kind, message: message.to_owned(), parameter: None, retry_after_ms: None }
-}
-
-fn error(kind: ErrorKind, message: &str, p: &Parameters) -> Error {
-    let parameter = Some(p.text("Parameter")).filter(|name| !name.is_empty());
-    Error { kind, message: message.to_owned(), parameter, retry_after_ms: p.optional_number("RetryAfterMs") }
-}
-
-fn kind(name: &str) -> ErrorKind {
-    match name {
-        "config" => ErrorKind::Config,
-        "auth" => ErrorKind::Auth,
-        "rate-limited" => ErrorKind::RateLimited,
-        "unavailable" => ErrorKind::Unavailable,
-        "invalid-data" => ErrorKind::InvalidData,
-        "denied" => ErrorKind::Denied,
-        "limit-exceeded" => ErrorKind::LimitExceeded,
-        "cancelled" => ErrorKind::Cancelled,
-        "internal" => ErrorKind::Internal,
-        other => panic!("there is no error kind {other}"),
-    }
-}
-
-fn mode(name: &str) -> storage::WriteMode {
-    match name {
-        "" | "append" => storage::WriteMode::Append,
-        "merge" => storage::WriteMode::Merge,
-        "replace" => storage::WriteMode::Replace,
-        other => panic!("there is no mode {other}"),
     }
 }

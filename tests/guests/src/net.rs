@@ -29,10 +29,14 @@ fn with_secrets(text: &str) -> String {
         .fold(text.to_owned(), |text, name| text.replace(&format!("{{{name}}}"), &parameters.text(name)))
 }
 
-fn send(p: &Parameters, method: &str, url: &str) -> Result<String, String> {
+/// Sends `Headers` and `Body` to a URL, or to `Path` at its host, and waits for the
+/// whole answer.
+pub(crate) fn send(p: &Parameters, method: &str, url: &str) -> Result<String, String> {
     let (scheme, rest) = url.split_once("://").ok_or("a URL has a scheme")?;
     let slash = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(slash);
+    let path = [p.text("Path"), path.to_owned(), "/".to_owned()].into_iter().find(|path| !path.is_empty());
+    let path = path.unwrap_or_default();
     let fields = Fields::new();
     for header in p.list("Headers") {
         fields
@@ -54,9 +58,7 @@ fn send(p: &Parameters, method: &str, url: &str) -> Result<String, String> {
     };
     request.set_scheme(Some(&scheme)).map_err(|()| "no such scheme")?;
     request.set_authority(Some(authority)).map_err(|()| "no such authority")?;
-    request
-        .set_path_with_query(Some(if path.is_empty() { "/" } else { path }))
-        .map_err(|()| "no such path")?;
+    request.set_path_with_query(Some(&path)).map_err(|()| "no such path")?;
     let body = request.body().map_err(|()| "no body")?;
     let answer = outgoing_handler::handle(request, None).map_err(|error| name(&error))?;
     write_body(body, with_secrets(&p.text("Body")).as_bytes())?;

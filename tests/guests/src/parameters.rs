@@ -14,6 +14,12 @@ impl Parameters {
         Self(parameters.iter().map(|(name, parameter)| (name.clone(), parameter["value"].clone())).collect())
     }
 
+    /// An object.
+    pub(crate) fn of(value: Value) -> Self {
+        let Value::Object(parameters) = value else { panic!("parameters are an object: {value}") };
+        Self(parameters)
+    }
+
     pub(crate) fn text(&self, name: &str) -> String {
         match self.0.get(name) {
             Some(Value::String(text)) => text.clone(),

@@ -275,11 +275,12 @@ impl Inner {
             let attempt = exchange.attempt().to_owned();
             Err(Fault::denied(Kind::Denied, Denied { attempt, reason: reason.to_owned(), grant }))
         };
-        if *method == Method::CONNECT {
+        // Methods have a case; not every server and proxy knows it.
+        if method.as_str().eq_ignore_ascii_case(Method::CONNECT.as_str()) {
             return refuse("CONNECT would open a tunnel past the gate", None);
         }
         // A server answers it with the request, secrets included.
-        if *method == Method::TRACE {
+        if method.as_str().eq_ignore_ascii_case(Method::TRACE.as_str()) {
             return refuse("TRACE would show the connector what the gate adds", None);
         }
         if target.is_granted(&self.grants) {

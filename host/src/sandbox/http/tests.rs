@@ -452,6 +452,52 @@ async fn a_name_that_leads_to_refused_addresses_is_denied_with_the_reason() {
     assert!(server.last().contains(&format!("host: rebind.example.com:{port}\r\n")));
 }
 
+/// A name that is another machine each time somebody asks.
+struct Rebinding {
+    answers: Mutex<Vec<&'static str>>,
+    asked: AtomicUsize,
+}
+
+impl Resolve for Rebinding {
+    fn resolve<'a>(
+        &'a self,
+        _: &'a str,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let mut answers = self.answers.lock().unwrap();
+        let next = if answers.len() > 1 { answers.remove(0) } else { answers[0] };
+        Box::pin(async move { Ok(vec![next.parse().unwrap()]) })
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_changes_between_check_and_connection_leads_nowhere_else() {
+    let server = Server::saying(OK).await;
+    let port = server.address.port();
+    let origin = format!("http://rebind.example.com:{port}");
+    // The address that is granted at first, then one that is not: were the name
+    // asked once for the check and again for the connection, the second would count.
+    let names = Arc::new(Rebinding {
+        answers: Mutex::new(vec!["127.0.0.1", "127.0.0.2", "10.0.0.1"]),
+        asked: AtomicUsize::new(0),
+    });
+    let observed = Arc::new(Observed::default());
+    let client = HttpClient::with(Vec::new(), Matcher::builder().build(), Arc::clone(&names) as _);
+    let grants = [&origin, &format!("http://127.0.0.1:{port}")].map(|grant| grant.parse().unwrap());
+    let gate = |observed: &Arc<Observed>| {
+        let observer: Arc<dyn HttpObserver> = Arc::clone(observed) as _;
+        HttpGate::new(&client, grants.to_vec(), &Limits::default(), Arc::new(Secrets::new()), observer)
+    };
+    assert_eq!(text(&gate(&observed), &format!("{origin}/")).await, "ok");
+    assert_eq!(names.asked.load(Ordering::SeqCst), 1, "one resolution a connection");
+    for reason in ["loopback address (127.0.0.2)", "private address (10.0.0.1)"] {
+        let code = error(&gate(&observed), &format!("{origin}/")).await;
+        assert!(matches!(code, Code::DestinationIpProhibited), "{code}");
+        assert_eq!(observed.denial().reason, reason);
+    }
+    assert_eq!(server.connections.load(Ordering::SeqCst), 1);
+}
+
 #[tokio::test]
 async fn localhost_works_where_it_is_granted() {
     let server = Server::saying(OK).await;
@@ -479,7 +525,7 @@ async fn a_name_that_does_not_resolve_is_a_dns_error() {
 #[tokio::test]
 async fn methods_and_schemes_that_go_around_the_gate_are_refused() {
     let (gate, observed) = Setup::granting(&["https://api.example.com"]).gate();
-    for method in ["CONNECT", "TRACE"] {
+    for method in ["CONNECT", "TRACE", "connect", "Trace"] {
         let request = Request::builder().method(method).uri("https://api.example.com/");
         let code = send(&gate, request.body(body("")).unwrap()).await.unwrap_err();
         assert!(matches!(code, Code::HttpRequestDenied), "{method}: {code}");

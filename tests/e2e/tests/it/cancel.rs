@@ -105,6 +105,6 @@ fn check_can_be_interrupted_too() {
     --- stderr
     info: [connector] ready
     info: [connector] saw the cancellation
-    error: stopped as asked
+    error: [connector] stopped as asked
     ");
 }

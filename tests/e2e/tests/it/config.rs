@@ -50,7 +50,7 @@ fn all_problems_are_told_at_once() {
       sandbox.memroy: no such key; did you mean 'memory'?
       sandbox.mounts[0]: 'in' names no guest path: write DIR:/guest, DIR:/guest:ro or DIR:/guest:rw
       sandbox.allow_net[0]: 'ftp://x' has the scheme 'ftp', which the gate does not speak: write https://x or http://x
-      sandbox.handles: expected a whole number from 0 to 4294967295, found the number -1; the default is 10000
+      sandbox.handles: expected a whole number from 0 to 4294967295, found the number -1; the default is 1000
       sandbox.timeout: 'soon' is no span of time: write a number and a unit, such as '500ms', '30s' or '1h'
     "#);
 }

@@ -113,7 +113,7 @@ fn a_failed_run_says_error_and_hint() {
       [SIZE] at most, [TIME] of processor time, [TIME] in all
     --- stderr
     running test-guest 1.2.3 into Sqlite (out.db) (INCREMENTAL, run [RUN])
-    error: the source refused the password
+    error: [connector] the source refused the password
       at: parameter Password
     hint: check the credentials in the configuration
     ");
@@ -159,7 +159,7 @@ fn nothing_a_guest_says_reaches_the_terminal_as_an_escape() {
     info: [stdout] error: not from the host
     info: [stderr] red  link 31m reversed
     info: [stderr] error: not from the host
-    error: the name of a state key holds a control character: 'red  link 31m reversed\nerror: not from the host\n'
+    error: [connector] the name of a state key holds a control character: 'red  link 31m reversed\nerror: not from the host\n'
     ");
 }
 
@@ -384,7 +384,7 @@ fn check_and_discover() {
     exit 1
     --- stdout
     --- stderr
-    error: wrong password
+    error: [connector] wrong password
     hint: check the credentials in the configuration
     ");
     lab.configure(&json!({ "Behaviour": "nothing", "Check": { "Behaviour": "write" } }));
@@ -392,7 +392,7 @@ fn check_and_discover() {
     exit 5
     --- stdout
     --- stderr
-    error: rows and state cannot be written outside a run
+    error: [connector] rows and state cannot be written outside a run
     ");
 }
 
@@ -418,7 +418,7 @@ fn check_reaches_the_storage_too() {
     exit 1
     --- stdout
     --- stderr
-    error: wrong password; and the storage cannot be reached: storage.config.Path: folder `missing`, where the database is to be, does not exist; create it, or set `Path` to another place
+    error: [connector] wrong password; and the storage cannot be reached: storage.config.Path: folder `missing`, where the database is to be, does not exist; create it, or set `Path` to another place
     hint: check the credentials in the configuration
     ");
     assert_snapshot!(check(json!({ "Behaviour": "nothing" }), json!({ "name": "Sqlite", "config": { "Path": "a", "TablePrefix": 5, "X": 1 } })), @r"

@@ -178,7 +178,7 @@ fn a_connector_that_fails_shows_what_it_had() {
         1 │      1 │ ""
         2 │      4 │ ""
     --- stderr
-    error: the source refused ***
+    error: [connector] the source refused ***
     hint: check the credentials in the configuration
     "#);
     // What fails only because it has been stopped is no failure.

@@ -1,0 +1,103 @@
+//! Secrets: every way out.
+
+use crate::Attack;
+
+crate::attacks! { $ each_secret_attack:
+    leak_secret => Attack {
+        tries: "hand a secret out by log, row, state, error, panic, file, name, another origin, header name, in other encodings",
+        stopped_by: "the guest has a placeholder; values enter at the gate, for granted origins: `host/src/config/secret.rs`, `host/src/sandbox/http/substitute.rs`",
+        cases: &[
+            "log",
+            "row",
+            "state",
+            "error",
+            "panic",
+            "file",
+            "stream_name",
+            "other_origin",
+            "header_name",
+            "encoded",
+        ],
+        flags: &["--allow-net", "{server}", "--mount", "in:/in:rw"],
+        tests: &[
+            "host/src/sandbox/http/tests.rs::secrets_go_to_granted_origins_only_and_never_into_a_name",
+            "tests/e2e/tests/it/http.rs::a_guest_cannot_show_a_secret",
+        ],
+        shows_log: true,
+        outcome: &[
+            "[log]",
+            "0 succeeded",
+            "log info connector: [PLACEHOLDER] [PLACEHOLDER]=[PLACEHOLDER]",
+            "log info stdout: [PLACEHOLDER]",
+            "log info stderr: [PLACEHOLDER]",
+            "[row]",
+            "0 succeeded",
+            "saw row: [PLACEHOLDER]",
+            "[state]",
+            "0 succeeded",
+            "[error]",
+            "1 connector: [connector] [PLACEHOLDER]",
+            "at: [PLACEHOLDER]",
+            "hint: check the credentials in the configuration",
+            "[panic]",
+            "1 connector: the connector panicked in `hostile_guest::secrets::leak`: thread '<unnamed>' (1) panicked at tests/hostile/guest/src/secrets.rs:[LINE]: [PLACEHOLDER]",
+            "log info stderr: thread '<unnamed>' (1) panicked at tests/hostile/guest/src/secrets.rs:[LINE]:",
+            "log info stderr: [PLACEHOLDER]",
+            "log info stderr: note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
+            "[file]",
+            "0 succeeded",
+            "[stream_name]",
+            "0 succeeded",
+            "table [PLACEHOLDER]",
+            "[other_origin]",
+            "0 succeeded",
+            "saw other_origin: refused: HttpRequestDenied",
+            "saw other_origin: refused: HttpRequestDenied",
+            "denied 1 x GET http://127.0.0.1:[FORBIDDEN]: loopback address",
+            "denied 1 x GET http://[placeholder].evil.example: origin not granted",
+            "[header_name]",
+            "0 succeeded",
+            "saw header_name: 200 ok",
+            "arrived GET / [placeholder]=1",
+            "[encoded]",
+            "0 succeeded",
+            "saw encoded: 200 ok",
+            "saw encoded: 200 ok",
+            "saw encoded: 200 ok",
+            "saw encoded: 200 ok",
+            "arrived GET /?key=[REVERSED PLACEHOLDER] x-key=[REVERSED PLACEHOLDER]",
+            "arrived GET /?key=[PLACEHOLDER IN HEXADECIMAL] x-key=[PLACEHOLDER IN HEXADECIMAL]",
+            "arrived GET /?key=[placeholder] x-key=[placeholder]",
+            "arrived GET /?key=[SPLIT PLACEHOLDER] x-key=[SPLIT PLACEHOLDER]",
+            "log info connector: [REVERSED PLACEHOLDER]",
+            "log info connector: [PLACEHOLDER IN HEXADECIMAL]",
+            "log info connector: [placeholder]",
+            "log info connector: [SPLIT PLACEHOLDER]",
+        ],
+        ..Attack::RUN
+    };
+
+    echoed_secret => Attack {
+        tries: "have a granted server send the secret back, and log it",
+        stopped_by: "redaction in every spelling: `host/src/config/secret.rs`",
+        flags: &["--allow-net", "{server}"],
+        tests: &["host/src/config/secret.rs::values_are_redacted_in_every_spelling"],
+        shows_log: true,
+        outcome: &[
+            "1 connector: [connector] the source said 200 ***",
+            "hint: check the credentials in the configuration",
+            "arrived GET /echo x-key=[SECRET]",
+            "log info connector: 200 ***",
+            "log info stdout: 200 ***",
+            "log info stderr: 200 ***",
+        ],
+        ..Attack::RUN
+    };
+
+    secret_in_clear => Attack {
+        tries: "get a secret in clear without a grant",
+        stopped_by: "asked for in the spec and granted by name: `host/src/config/resolve.rs`",
+        tests: &["host/src/config/resolve.rs::a_secret_is_shown_only_when_asked_for_and_granted"],
+        ..Attack::RUN
+    };
+}
