@@ -137,12 +137,13 @@ pub(super) struct Told {
     hint: Option<String>,
     parameter: Option<String>,
     retryable: bool,
+    from_connector: bool,
 }
 
 impl From<Failure> for Told {
     fn from(failure: Failure) -> Self {
-        let Failure { class, message, hint, parameter, retryable } = failure;
-        Self { class, message, hint, parameter, retryable }
+        let Failure { class, message, hint, parameter, retryable, from_connector } = failure;
+        Self { class, message, hint, parameter, retryable, from_connector }
     }
 }
 
@@ -153,6 +154,7 @@ impl Told {
         failure.hint = self.hint.as_deref().map(&clean);
         failure.parameter = self.parameter.as_deref().map(&clean);
         failure.retryable = self.retryable;
+        failure.from_connector = self.from_connector;
         failure
     }
 }

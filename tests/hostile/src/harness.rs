@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use clap::Parser as _;
 use ow_host::config::{Config, RunConfig, SandboxFlags};
+use ow_host::isolation::Program;
 use ow_host::report::{Event, RunReport, Sink};
 use ow_host::run::CacheOption;
 use ow_host::{Runner, RunnerOptions};
@@ -191,7 +192,11 @@ async fn run(
 }
 
 fn options(stage: &Stage) -> RunnerOptions {
-    RunnerOptions { cache: CacheOption::Folder(stage.cache.clone()), ..RunnerOptions::default() }
+    RunnerOptions {
+        cache: CacheOption::Folder(stage.cache.clone()),
+        workers: cfg!(target_os = "linux").then(Program::this),
+        ..RunnerOptions::default()
+    }
 }
 
 fn configuration(parameters: Value, storage: Value) -> Value {

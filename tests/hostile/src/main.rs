@@ -8,6 +8,10 @@ use hostile::{Stage, table};
 
 #[allow(clippy::print_stdout, clippy::print_stderr, reason = "the answer of a program of the tests")]
 fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == ow_host::isolation::WORKER) {
+        return ow_host::isolation::worker::main();
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [folder, guest, neighbour, cache, name] = arguments.as_slice() else {
         eprintln!("usage: hostile FOLDER GUEST NEIGHBOUR CACHE ATTACK");
