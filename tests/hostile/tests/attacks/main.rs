@@ -27,6 +27,16 @@ use hostile::{Performance, table};
 /// for batches under way, for what hangs on handles.
 const HOST_MEMORY: u64 = 256 << 20;
 
+/// More flags of `ow-host run` for the attacker: those of the environment, and
+/// what the binary `isolated` adds.
+fn flags() -> String {
+    let given = std::env::var("HOSTILE_FLAGS").unwrap_or_default();
+    match build::is_isolated() {
+        true => format!("{given} --isolation process"),
+        false => given,
+    }
+}
+
 /// Performs an attack in a process of its own.
 fn perform(name: &str) -> Performance {
     let folder = tempfile::tempdir().unwrap();
@@ -37,7 +47,8 @@ fn perform(name: &str) -> Performance {
         .arg(name)
         .current_dir(&stage)
         .env_clear()
-        .envs(["HOSTILE_FLAGS", "PATH"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .env("HOSTILE_FLAGS", flags())
         .env("TMPDIR", stage.join("tmp"))
         .env("HOST_SECRET", "HOST_SECRET_VALUE")
         .stdin(Stdio::null())
@@ -48,7 +59,7 @@ fn perform(name: &str) -> Performance {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"))
 }
 
-fn check(name: &str) {
+pub(crate) fn check(name: &str) {
     let attack = table::find(name).unwrap();
     if !attack.runs_here() {
         // `documented` checks that the tests elsewhere are there.
