@@ -449,10 +449,28 @@ mod tests {
     fn every_mistake_is_told() {
         let problems = parse(
             r#"{"limit": {}, "limits": {"memory": "much", "memroy": "1GiB"}, "allow_net": ["*", 5], "mounts": ["/a:/b:ro", ":rw"],
-                "reveal_secrets": "all", "require_signature": [], "sha256": ["abc"], "storages": ["Sqlit"],
+                "reveal_secrets": "all", "require_signature": [], "sha256": ["abc"],
                 "isolation": "proces", "deny_network": "yes"}"#,
         );
-        insta::assert_snapshot!(problems.unwrap_err(), @"");
+        insta::assert_snapshot!(problems.unwrap_err(), @r#"
+        policy.json: 12 problems
+          limit: no such key; did you mean 'limits'?
+          mounts[0]: '/a:/b:ro' names a guest path, but a policy is about folders of the host: write DIR, DIR:ro or DIR:rw
+          mounts[1]: ':rw' names no folder: write DIR, DIR:ro or DIR:rw
+          limits.memroy: no such key; did you mean 'memory'?
+          limits.memory: 'much' is no size: write a number and a unit, such as '64KiB', '256MiB' or '1GiB'
+          allow_net[0]: '*' would let the connector send data to anybody: name the hosts, or a domain as *.example.com
+          allow_net[1]: expected a text, found the number 5
+          deny_network: expected true or false, found the text 'yes'; write true or false without quotes
+          reveal_secrets: expected a list of texts, found the text 'all'; write true, false or ["ApiSecret"]
+          require_signature: names no key, so that nothing could ever run; write ["public.pem"], or leave the key out
+          sha256[0]: expected 64 hex digits, found 3 characters; write what 'ow-host inspect' or 'sha256sum' prints
+          isolation: there is no isolation 'proces': write one of 'none', 'process'
+        "#);
+        // The rest of its message are the storages that there are.
+        let problem = parse(r#"{"storages": ["Sqlit"]}"#).unwrap_err().problems.remove(0);
+        assert_eq!(problem.place, "storages[0]");
+        assert!(problem.message.contains("there is no storage `Sqlit`; did you mean `Sqlite`?"), "{problem}");
     }
 
     #[test]
