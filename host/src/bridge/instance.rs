@@ -10,6 +10,8 @@ use super::bindings::ow::connector::types::{Error, Stream};
 use super::bindings::{HostSide, HostSidePre};
 use super::imports::{Imports, linker};
 use crate::failure::{Failure, FailureClass};
+use crate::report::DeniedCount;
+use crate::report::audit::FolderUse;
 use crate::report::log::RunLog;
 use crate::sandbox::control::Control;
 use crate::sandbox::engine;
@@ -68,6 +70,11 @@ impl Instance {
     pub(crate) async fn run(&mut self) -> Result<Result<(), Error>, Failure> {
         let connector = self.bindings.ow_connector_connector();
         self.guest.call(|store| connector.call_run(store)).await
+    }
+
+    /// What the guest did in its folders, and what was refused there.
+    pub(crate) fn folders(&self) -> (Vec<FolderUse>, Vec<DeniedCount>) {
+        self.guest.folders()
     }
 
     /// The limit of the scratch folder that the guest ran into, if it did.

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use crate::config::{RunType, SandboxFlags};
 use crate::failure::FailureClass;
 use crate::run::CacheOption;
+use crate::sandbox::{ByteSize, Limits};
 
 /// Run data connectors that nobody has to trust
 ///
@@ -53,6 +54,16 @@ pub(super) enum Command {
     Run(Run),
     /// Say what a file is, and what the connector in it asks for
     Inspect(Inspect),
+    /// Sign a component: writes FILE.sig beside it
+    ///
+    /// The signature is a raw one of Ed25519, 64 bytes, over the file's bytes. OpenSSL
+    /// makes and checks the same: `openssl pkeyutl -sign -rawin -inkey key.pem -in FILE
+    /// -out FILE.sig`.
+    Sign(Sign),
+    /// Check the signature of a component
+    Verify(Verify),
+    /// Make a key pair to sign components with
+    Keygen(Keygen),
     /// Check a configuration against its connector, without network or storage
     Validate(Validate),
     /// Let the connector reach its source with the configuration's credentials,
@@ -104,10 +115,37 @@ pub(super) struct Target {
     pub(super) config: ConfigFile,
 
     #[command(flatten)]
+    pub(super) trust: TrustFlags,
+
+    #[command(flatten)]
     pub(super) cache: CacheFlags,
 
     #[command(flatten)]
     pub(super) sandbox: SandboxFlags,
+}
+
+/// What a component and a run must be, whatever the configuration says.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Trust")]
+pub(super) struct TrustFlags {
+    /// Run the component only if this public key (PEM, Ed25519) signed it, in FILE.sig
+    /// beside it. Repeat it for more keys, of which one is enough. What the
+    /// configuration's `connector.signature` and a policy ask for has to be satisfied too
+    #[arg(long, value_name = "PUBLIC.pem", value_hint = ValueHint::FilePath)]
+    pub(super) require_signature: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) policy: PolicyFlags,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Trust")]
+pub(super) struct PolicyFlags {
+    /// Refuse what is above the ceilings of this policy file (`ow-host schema policy`).
+    /// Repeat it for more; all of them count, and so does that of the environment
+    /// variable OW_POLICY
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) policy: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -178,6 +216,11 @@ pub(super) struct Run {
     /// The run's name [default: a new UUID]
     #[arg(long, value_name = "ID")]
     pub(super) run_id: Option<String>,
+
+    /// List every capability that was granted, what was not used too (JSON output
+    /// always does)
+    #[arg(long)]
+    pub(super) audit: bool,
 }
 
 #[derive(Debug, Args)]
@@ -232,7 +275,54 @@ pub(super) struct Inspect {
     pub(super) file: PathBuf,
 
     #[command(flatten)]
+    pub(super) trust: TrustFlags,
+
+    #[command(flatten)]
     pub(super) cache: CacheFlags,
+}
+
+/// A component that is signed or checked.
+#[derive(Debug, Args)]
+pub(super) struct SignedFile {
+    /// The component's `.wasm` file
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(super) file: PathBuf,
+
+    /// Take files up to this size
+    #[arg(long, value_name = "SIZE", default_value_t = Limits::default().component_bytes)]
+    pub(super) component_bytes: ByteSize,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Sign {
+    #[command(flatten)]
+    pub(super) component: SignedFile,
+
+    /// The private key: PEM (PKCS #8) of Ed25519, as `ow-host keygen` and `openssl
+    /// genpkey -algorithm ed25519` write it
+    #[arg(long, value_name = "KEY.pem", value_hint = ValueHint::FilePath)]
+    pub(super) key: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    #[command(flatten)]
+    pub(super) component: SignedFile,
+
+    /// The public key: PEM of Ed25519. Repeat it for more, of which one is enough
+    #[arg(long, value_name = "PUBLIC.pem", value_hint = ValueHint::FilePath, required = true)]
+    pub(super) key: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Keygen {
+    /// Where to write the private key, readable to you alone; no file is overwritten
+    #[arg(value_name = "KEY.pem", value_hint = ValueHint::FilePath)]
+    pub(super) private: PathBuf,
+
+    /// Where to write the public key [default: KEY.pub.pem beside the private one]
+    #[arg(long, value_name = "PUBLIC.pem", value_hint = ValueHint::FilePath)]
+    pub(super) public: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -241,6 +331,9 @@ pub(super) enum State {
     Show {
         #[command(flatten)]
         config: ConfigFile,
+
+        #[command(flatten)]
+        policy: PolicyFlags,
     },
     /// Remove the state, so that the next incremental run starts anew
     Reset {
@@ -249,6 +342,9 @@ pub(super) enum State {
 
         #[command(flatten)]
         config: ConfigFile,
+
+        #[command(flatten)]
+        policy: PolicyFlags,
     },
 }
 
@@ -258,6 +354,8 @@ pub(super) enum Schema {
     Config,
     /// The run configuration
     RunConfig,
+    /// The policy file
+    Policy,
     /// The parameters of a storage
     Storage {
         /// Its name, such as Sqlite

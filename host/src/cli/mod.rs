@@ -9,13 +9,19 @@ use clap::{CommandFactory, FromArgMatches};
 use serde_json::{Map, Value};
 
 mod args;
+mod audit;
 mod output;
 mod preview;
 mod signals;
+mod signing;
+mod trust;
 
-use self::args::{Cache as CacheCommand, Cli, Command, ConfigFile, Preview, RunFlags, Schema, State, Target};
+use self::args::{
+    Cache as CacheCommand, Cli, Command, ConfigFile, PolicyFlags, Preview, RunFlags, Schema, State, Target,
+};
 use self::output::Printer;
 use crate::cancel::Cancel;
+use crate::config::policy::policy_schema;
 use crate::config::schema::{config_schema, run_config_schema};
 use crate::config::{Config, RunConfig};
 use crate::failure::{Failure, FailureClass};
@@ -74,22 +80,30 @@ async fn command(command: Command, printer: &Printer) -> Result<u8, Failure> {
                 run_id: args.run_id,
                 events: Some(printer.sink()),
                 cancel,
-                ..options(&args.target)
+                ..options(&args.target)?
             };
             let report = Runner::new(options).run(source(&args.target), config, run_config).await;
-            printer.report(&report);
+            printer.report(&report, args.audit);
             return Ok(report.exit_code);
         }
         Command::Inspect(args) => {
-            let options =
-                RunnerOptions { cache: args.cache.option(), workers: workers(), ..RunnerOptions::default() };
+            let options = RunnerOptions {
+                cache: args.cache.option(),
+                workers: workers(),
+                require_signature: args.trust.require_signature,
+                policies: trust::policies(&args.trust.policy)?,
+                ..RunnerOptions::default()
+            };
             let inspection = Runner::new(options).inspect(args.file).await?;
             printer.inspection(&inspection);
             return Ok(inspection.failure.map_or(0, |failure| failure.class.exit_code()));
         }
+        Command::Sign(args) => signing::sign(&args, printer)?,
+        Command::Verify(args) => signing::verify(&args, printer)?,
+        Command::Keygen(args) => signing::keygen(&args, printer)?,
         Command::Validate(args) => {
             let (config, run_config) = (load_config(&args.target.config)?, load_run_config(&args.run)?);
-            let runner = Runner::new(options(&args.target));
+            let runner = Runner::new(options(&args.target)?);
             printer.validation(&runner.validate(source(&args.target), config, run_config).await?);
         }
         Command::Check(args) => {
@@ -107,6 +121,7 @@ async fn command(command: Command, printer: &Printer) -> Result<u8, Failure> {
         Command::Schema(schema) => printer.json(&match schema {
             Schema::Config => config_schema(),
             Schema::RunConfig => run_config_schema(),
+            Schema::Policy => policy_schema(),
             Schema::Storage { name } => registry::canonical_name(&name)
                 .and_then(registry::parameters_schema)
                 .map_err(|error| Failure::new(FailureClass::Usage, error.to_string()))?,
@@ -129,7 +144,7 @@ fn probing(printer: &Printer, target: &Target) -> Result<Runner, Failure> {
     signals::cancel_on_signal(&cancel)?;
     // Their result is one document or all rows: events would stand between.
     let events = (!printer.is_json()).then(|| printer.sink());
-    Ok(Runner::new(RunnerOptions { events, cancel, ..options(target) }))
+    Ok(Runner::new(RunnerOptions { events, cancel, ..options(target)? }))
 }
 
 async fn preview_command(args: Preview, printer: &Printer) -> Result<u8, Failure> {
@@ -148,21 +163,24 @@ async fn preview_command(args: Preview, printer: &Printer) -> Result<u8, Failure
 }
 
 async fn state_command(command: State, printer: &Printer) -> Result<(), Failure> {
-    let options = |config: &ConfigFile| RunnerOptions {
-        data_mart_id: config.data_mart.clone(),
-        ..RunnerOptions::default()
+    let options = |config: &ConfigFile, policy: &PolicyFlags| -> Result<_, Failure> {
+        Ok(RunnerOptions {
+            data_mart_id: config.data_mart.clone(),
+            policies: trust::policies(policy)?,
+            ..RunnerOptions::default()
+        })
     };
     match command {
-        State::Show { config } => {
-            let stored = state::show(&options(&config), &load_config(&config)?).await?;
+        State::Show { config, policy } => {
+            let stored = state::show(&options(&config, &policy)?, &load_config(&config)?).await?;
             let values = stored.into_iter().map(|(key, text)| {
                 let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
                 (key, value)
             });
             printer.json(&Value::Object(values.collect::<Map<_, _>>()));
         }
-        State::Reset { keys, config } => {
-            let removed = state::reset(&options(&config), &load_config(&config)?, keys).await?;
+        State::Reset { keys, config, policy } => {
+            let removed = state::reset(&options(&config, &policy)?, &load_config(&config)?, keys).await?;
             let text = match removed.as_slice() {
                 [] => "there was no state".to_owned(),
                 keys => format!("removed: {}", keys.join(", ")),
@@ -201,14 +219,16 @@ fn cache_command(command: &CacheCommand, printer: &Printer) -> Result<(), Failur
     Ok(())
 }
 
-fn options(target: &Target) -> RunnerOptions {
-    RunnerOptions {
+fn options(target: &Target) -> Result<RunnerOptions, Failure> {
+    Ok(RunnerOptions {
+        require_signature: target.trust.require_signature.clone(),
+        policies: trust::policies(&target.trust.policy)?,
         cache: target.cache.option(),
         workers: workers(),
         sandbox: target.sandbox.clone(),
         data_mart_id: target.config.data_mart.clone(),
         ..RunnerOptions::default()
-    }
+    })
 }
 
 /// This program again, where processes can be locked in.

@@ -10,6 +10,7 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressDrawTarget, Progres
 use serde::Serialize;
 
 use super::args::{Global, Output};
+use super::audit::audit_text;
 use crate::failure::Failure;
 use crate::report::text::plain;
 use crate::report::{Event, Level, LogSource, Progress, RunReport, Sink, Status};
@@ -206,15 +207,20 @@ impl Printer {
         }
     }
 
-    /// How a run went.
-    pub(super) fn report(&self, report: &RunReport) {
+    /// A warning on standard error.
+    pub(super) fn warning(&self, text: &str) {
+        self.line(&format!("{} {}", self.paint("33", "warning:"), plain(text)));
+    }
+
+    /// How a run went; `all` capabilities, or those that were used.
+    pub(super) fn report(&self, report: &RunReport, all: bool) {
         if self.output == Output::Json {
             return; // It was the last event.
         }
         if let Some(failure) = &report.failure {
             self.failure_text(failure);
         }
-        print(&summary(report));
+        print(&summary(report, all));
     }
 
     pub(super) fn inspection(&self, inspection: &Inspection) {
@@ -322,7 +328,7 @@ fn duration(ms: u64) -> String {
     }
 }
 
-fn summary(report: &RunReport) -> String {
+fn summary(report: &RunReport, all: bool) -> String {
     let mut text = String::new();
     let status = match report.status {
         Status::Succeeded => "succeeded",
@@ -362,6 +368,7 @@ fn summary(report: &RunReport) -> String {
         HumanBytes(report.response_bytes),
         report.denied.iter().map(|denied| denied.count).sum::<u64>()
     );
+    text.push_str(&audit_text(report, all));
     if report.dropped_log_lines > 0 {
         let _ = writeln!(text, "  {} log lines dropped", HumanCount(report.dropped_log_lines));
     }
@@ -396,6 +403,14 @@ fn inspection_text(inspection: &Inspection) -> String {
     let _ = writeln!(text, "{}: {}", inspection.file, inspection.kind.describe());
     let _ = writeln!(text, "size:    {} ({} bytes)", HumanBytes(inspection.size), inspection.size);
     let _ = writeln!(text, "sha256:  {}", inspection.digest);
+    let signature = match (&inspection.signature, &inspection.signed_by) {
+        (_, Some(key)) => Some(format!("verified with {key}")),
+        (Some(file), None) => Some(format!("{file}, not verified (--require-signature PUBLIC.pem does)")),
+        (None, None) => None,
+    };
+    if let Some(signature) = signature {
+        let _ = writeln!(text, "signed:  {signature}");
+    }
     if let Some(spec) = &inspection.spec {
         let _ = writeln!(
             text,

@@ -25,7 +25,7 @@ pub(crate) const LEGACY_SOURCE: &str = "integration";
 
 /// Keys of `sandbox` beside the limits.
 pub(crate) const GRANT_KEYS: &[&str] =
-    &["allow_net", "allow_requested", "mounts", "reveal_secrets", "ca_file", "isolation"];
+    &["allow_net", "allow_requested", "deny_network", "mounts", "reveal_secrets", "ca_file", "isolation"];
 
 /// The longest name of a data mart, in bytes: it becomes a key in storages.
 const MAX_NAME_BYTES: usize = 255;
@@ -116,6 +116,9 @@ pub struct ConnectorRef {
     pub path: PathBuf,
     /// Its SHA-256, 64 lower-case hex digits.
     pub sha256: Option<String>,
+    /// Public keys (PEM), one of which must have signed it; none: no signature
+    /// is asked for. Relative ones start at the configuration's folder.
+    pub signature_keys: Vec<PathBuf>,
 }
 
 impl Config {
@@ -135,7 +138,7 @@ impl Config {
     fn read(text: &str, base_dir: &Path, file: Option<&Path>) -> Result<Self, ConfigProblems> {
         let fail = |problems| ConfigProblems { file: file.map(Path::to_owned), problems };
         let value = json::parse(text).map_err(fail)?;
-        let mut reader = Reader { base_dir, problems: Vec::new(), warnings: Vec::new(), meant: Vec::new() };
+        let mut reader = Reader::new(base_dir);
         let config = reader.config(value);
         match config {
             Some(config) if reader.problems.is_empty() => {
@@ -174,15 +177,19 @@ fn check_name(place: impl ToString, name: &str) -> Result<(), Problem> {
 }
 
 /// Reads a file's value and collects what is wrong.
-struct Reader<'a> {
-    base_dir: &'a Path,
-    problems: Vec<Problem>,
+pub(super) struct Reader<'a> {
+    pub(super) base_dir: &'a Path,
+    pub(super) problems: Vec<Problem>,
     warnings: Vec<String>,
     /// Known keys that a misspelt one is near to: they are not missing as well.
     meant: Vec<Place>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    pub(super) fn new(base_dir: &'a Path) -> Self {
+        Self { base_dir, problems: Vec::new(), warnings: Vec::new(), meant: Vec::new() }
+    }
+
     fn config(&mut self, value: Value) -> Option<Config> {
         let top = Place::default();
         let Value::Object(mut object) = value else {
@@ -268,17 +275,41 @@ impl Reader<'_> {
     fn connector(&mut self, value: Value) -> Option<ConnectorRef> {
         let place = Place::of("connector");
         let mut object = self.object(&place, value, "{ \"path\": \"connector.wasm\" }")?;
-        self.unknown_keys(&place, &object, &["path", "sha256"], &[]);
+        self.unknown_keys(&place, &object, &["path", "sha256", "signature"], &[]);
         let path = self.required_text(&place, &mut object, "path");
         let sha256 = self.optional_text(&place, &mut object, "sha256").map(|text| text.to_ascii_lowercase());
-        if let Some(digest) = &sha256
-            && (digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        {
+        if let Some(digest) = &sha256 {
+            self.check_digest(place.key("sha256"), digest);
+        }
+        let signature_keys =
+            object.remove("signature").map(|value| self.signature(&place, value)).unwrap_or_default();
+        Some(ConnectorRef { path: self.base_dir.join(path?), sha256, signature_keys })
+    }
+
+    pub(super) fn check_digest(&mut self, place: impl ToString, digest: &str) {
+        if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             let wrong = format!("expected 64 hex digits, found {} characters", digest.chars().count());
-            let problem = Problem::new(place.key("sha256"), wrong);
+            let problem = Problem::new(place, wrong);
             self.problems.push(problem.hint("write what 'ow-host inspect' or 'sha256sum' prints"));
         }
-        Some(ConnectorRef { path: self.base_dir.join(path?), sha256 })
+    }
+
+    /// `connector.signature`: an empty list of keys would look like a check and
+    /// be none.
+    fn signature(&mut self, connector: &Place, value: Value) -> Vec<PathBuf> {
+        const EXAMPLE: &str = "{ \"keys\": [\"public.pem\"] }";
+        if value.is_null() {
+            return Vec::new();
+        }
+        let place = connector.key("signature");
+        let Some(mut object) = self.object(&place, value, EXAMPLE) else { return Vec::new() };
+        self.unknown_keys(&place, &object, &["keys"], &[]);
+        let known = self.problems.len();
+        let keys: Vec<PathBuf> = self.texts(&place, &mut object, "keys", true, "[\"public.pem\"]");
+        if keys.is_empty() && self.problems.len() == known {
+            self.missing(place.key("keys"), &format!("write \"signature\": {EXAMPLE}"));
+        }
+        keys.into_iter().map(|key| self.base_dir.join(key)).collect()
     }
 
     fn sandbox(&mut self, value: Value) -> SandboxConfig {
@@ -294,6 +325,7 @@ impl Reader<'_> {
         SandboxConfig {
             allow_net: self.texts(&place, &mut object, "allow_net", true, "[\"https://api.example.com\"]"),
             allow_requested: self.flag(&place, &mut object, "allow_requested"),
+            deny_network: self.flag(&place, &mut object, "deny_network"),
             mounts: mounts.into_iter().map(|mount| mount.relative_to(self.base_dir)).collect(),
             reveal_secrets: self.texts(&place, &mut object, "reveal_secrets", false, "[\"ApiSecret\"]"),
             ca_file: ca_file.map(|path| self.base_dir.join(path)),
@@ -303,20 +335,13 @@ impl Reader<'_> {
     }
 
     fn isolation(&mut self, place: &Place, object: &mut Map<String, Value>) -> Option<Isolation> {
-        use clap::ValueEnum;
-
         let text = self.optional_text(place, object, "isolation")?;
-        let known = Isolation::from_str(&text, false);
-        if known.is_err() {
-            let wrong = format!("'{}' is no isolation", clip(&text));
-            let problem = Problem::new(place.key("isolation"), wrong);
-            self.problems.push(problem.hint("write \"none\" or \"process\""));
-        }
-        known.ok()
+        let known = text.parse();
+        known.map_err(|wrong: String| self.problems.push(Problem::new(place.key("isolation"), wrong))).ok()
     }
 
     /// Each limit by itself, so that every wrong one is reported.
-    fn limits(&mut self, place: &Place, object: Map<String, Value>) -> LimitOverrides {
+    pub(super) fn limits(&mut self, place: &Place, object: Map<String, Value>) -> LimitOverrides {
         let defaults = serde_json::to_value(Limits::default()).unwrap_or_default();
         let mut overrides = LimitOverrides::default();
         for (key, value) in object {
@@ -345,7 +370,12 @@ impl Reader<'_> {
         overrides
     }
 
-    fn object(&mut self, place: &Place, value: Value, example: &str) -> Option<Map<String, Value>> {
+    pub(super) fn object(
+        &mut self,
+        place: &Place,
+        value: Value,
+        example: &str,
+    ) -> Option<Map<String, Value>> {
         match value {
             Value::Object(object) => Some(object),
             other => {
@@ -371,7 +401,12 @@ impl Reader<'_> {
     }
 
     /// A text that may be absent or `null`, but not empty.
-    fn optional_text(&mut self, place: &Place, object: &mut Map<String, Value>, key: &str) -> Option<String> {
+    pub(super) fn optional_text(
+        &mut self,
+        place: &Place,
+        object: &mut Map<String, Value>,
+        key: &str,
+    ) -> Option<String> {
         let wrong = match object.remove(key) {
             None | Some(Value::Null) => return None,
             Some(Value::String(text)) if !text.trim().is_empty() => return Some(text),
@@ -381,7 +416,7 @@ impl Reader<'_> {
         None
     }
 
-    fn flag(&mut self, place: &Place, object: &mut Map<String, Value>, key: &str) -> bool {
+    pub(super) fn flag(&mut self, place: &Place, object: &mut Map<String, Value>, key: &str) -> bool {
         match object.remove(key) {
             None | Some(Value::Null) => false,
             Some(Value::Bool(flag)) => flag,
@@ -395,7 +430,7 @@ impl Reader<'_> {
     }
 
     /// A list of texts that are parsed; where it is allowed, one alone.
-    fn texts<T: std::str::FromStr<Err: fmt::Display>>(
+    pub(super) fn texts<T: std::str::FromStr<Err: fmt::Display>>(
         &mut self,
         place: &Place,
         object: &mut Map<String, Value>,
@@ -432,7 +467,13 @@ impl Reader<'_> {
         parsed
     }
 
-    fn unknown_keys(&mut self, place: &Place, object: &Map<String, Value>, known: &[&str], more: &[&str]) {
+    pub(super) fn unknown_keys(
+        &mut self,
+        place: &Place,
+        object: &Map<String, Value>,
+        known: &[&str],
+        more: &[&str],
+    ) {
         let all = known.iter().chain(more).copied();
         for key in object.keys().filter(|key| !all.clone().any(|known| known == *key)) {
             self.meant.extend(nearest(key, all.clone()).map(|near| place.key(near)));

@@ -14,6 +14,8 @@ pub struct SandboxConfig {
     pub allow_net: Vec<Origin>,
     /// Grants every origin that the connector asks for.
     pub allow_requested: bool,
+    /// Grants no origin, whatever else grants one.
+    pub deny_network: bool,
     /// Folders that the guest sees; relative ones start at the file's folder.
     pub mounts: Vec<Mount>,
     /// Secrets that the guest gets in clear.
@@ -39,6 +41,10 @@ pub struct SandboxFlags {
     /// inspect` shows them).
     #[arg(long)]
     pub allow_requested: bool,
+    /// Let the connector call nothing, whatever the configuration and other
+    /// flags grant. A run that succeeds proves that it needs no network.
+    #[arg(long)]
+    pub deny_network: bool,
     /// Show the connector a folder, read-only unless it ends in `:rw`. Repeat
     /// it for more; adds to the configuration's `sandbox.mounts` and replaces
     /// one at the same guest path.
@@ -70,6 +76,9 @@ pub struct SandboxGrants {
     pub allow_net: Vec<Origin>,
     /// Grants every origin that the connector asks for.
     pub allow_requested: bool,
+    /// Who denies the network, in words such as `--deny-network`; none: the
+    /// origins above are granted.
+    pub network_denied_by: Option<String>,
     /// Folders that the guest sees, each at a guest path of its own.
     pub mounts: Vec<Mount>,
     /// Secrets that the guest gets in clear.
@@ -92,7 +101,13 @@ impl SandboxConfig {
             mounts.retain(|other| other.guest != mount.guest);
             mounts.push(mount);
         }
+        let network_denied_by = match (flags.deny_network, self.deny_network) {
+            (true, _) => Some("--deny-network".to_owned()),
+            (false, true) => Some("`deny_network` in the configuration's sandbox section".to_owned()),
+            (false, false) => None,
+        };
         SandboxGrants {
+            network_denied_by,
             allow_net: distinct(self.allow_net.into_iter().chain(flags.allow_net)),
             allow_requested: self.allow_requested || flags.allow_requested,
             mounts,
@@ -152,6 +167,19 @@ mod tests {
         assert_eq!(grants.limits.tables, Limits::default().tables);
         assert!(!grants.allow_requested);
         assert_eq!(grants.mounts.len(), 2);
+        assert_eq!(grants.network_denied_by, None);
+    }
+
+    #[test]
+    fn the_network_is_denied_by_flag_or_file_and_by_whom_is_told() {
+        let denied = |in_file: bool, args: &[&str]| {
+            let file = SandboxConfig { deny_network: in_file, ..file() };
+            file.merged(flags(args)).network_denied_by
+        };
+        let by_file = "`deny_network` in the configuration's sandbox section";
+        assert_eq!(denied(true, &["--allow-net", "https://b.example"]).as_deref(), Some(by_file));
+        assert_eq!(denied(false, &["--deny-network"]).as_deref(), Some("--deny-network"));
+        assert_eq!(denied(true, &["--deny-network"]).as_deref(), Some("--deny-network"));
     }
 
     #[test]

@@ -16,7 +16,12 @@ pub(crate) const MAX_BYTES: u64 = 64 << 20;
 /// The text of a file.
 pub(crate) fn read(path: &Path) -> Result<String, Problem> {
     let unreadable = |error: std::io::Error| Problem::new("", format!("cannot be read: {}", reason(&error)));
-    let file = std::fs::File::open(path).map_err(unreadable)?;
+    read_open(std::fs::File::open(path).map_err(unreadable)?)
+}
+
+/// The text of a file that is open.
+pub(crate) fn read_open(file: std::fs::File) -> Result<String, Problem> {
+    let unreadable = |error: std::io::Error| Problem::new("", format!("cannot be read: {}", reason(&error)));
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_BYTES {

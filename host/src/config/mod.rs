@@ -9,6 +9,7 @@
 pub mod file;
 pub mod grants;
 mod json;
+pub mod policy;
 pub mod problem;
 pub mod resolve;
 pub mod run_config;
@@ -21,6 +22,7 @@ mod words;
 
 pub use file::{Config, ConnectorRef, SourceConfig, StorageConfig};
 pub use grants::{SandboxConfig, SandboxFlags, SandboxGrants};
+pub use policy::Policy;
 pub use problem::{ConfigProblems, Problem, ProblemKind};
 pub use resolve::{Resolved, resolve};
 pub use run_config::{RunConfig, RunType};

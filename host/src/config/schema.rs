@@ -10,7 +10,7 @@ use super::run_config::RunType;
 use crate::sandbox::{LimitOverrides, Mount, Origin};
 use crate::storage::contract::Rule;
 
-const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
+pub(super) const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// The JSON Schema of the configuration file.
 #[must_use]
@@ -166,6 +166,10 @@ fn sandbox(origin: &Value, mount: &Value, limits: &Value) -> Value {
         json!({"type": ["boolean", "null"], "description": "Grants every origin that the connector asks for."}),
     );
     properties.insert(
+        "deny_network".into(),
+        json!({"type": ["boolean", "null"], "description": "Grants no origin, whatever else grants one."}),
+    );
+    properties.insert(
         "mounts".into(),
         list(mount, "Folders that the connector sees; relative ones start at the folder of this file."),
     );
@@ -194,6 +198,7 @@ fn sandbox(origin: &Value, mount: &Value, limits: &Value) -> Value {
 }
 
 fn connector() -> Value {
+    let key = json!({"type": "string", "pattern": "\\S"});
     json!({
         "type": "object",
         "description": "The component that runs.",
@@ -205,6 +210,21 @@ fn connector() -> Value {
             "sha256": {
                 "type": ["string", "null"], "pattern": "^[0-9A-Fa-f]{64}$",
                 "description": "Its SHA-256. Another file is not run.",
+            },
+            "signature": {
+                "type": ["object", "null"],
+                "description": "Who must have signed it. Without a signature (the component's name with .sig) it is not run.",
+                "properties": {
+                    "keys": {
+                        "anyOf": [
+                            {"type": "array", "items": key, "minItems": 1},
+                            key,
+                        ],
+                        "description": "Public keys of Ed25519 (PEM), of which one is enough; relative ones start at the folder of this file.",
+                    },
+                },
+                "required": ["keys"],
+                "additionalProperties": false,
             },
         },
         "required": ["path"],

@@ -16,10 +16,14 @@
 //! (`wire`), which the host checks as if they came from the guest itself: a
 //! worker that was taken over can do what its guest may do, and nothing else.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::config::problem::{clip, list};
 
 #[cfg(target_os = "linux")]
 mod batch;
@@ -78,6 +82,37 @@ pub enum Isolation {
     /// A process of its own that can reach nothing but the run's folders and the
     /// host (Linux)
     Process,
+}
+
+impl Isolation {
+    /// Every kind, the least strict first.
+    pub const ALL: [Self; 2] = [Self::None, Self::Process];
+
+    /// How files and flags call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Process => "process",
+        }
+    }
+}
+
+impl fmt::Display for Isolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Isolation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
+            let known = list(Self::ALL.map(Self::name));
+            format!("there is no isolation '{}': write one of {known}", clip(text))
+        })
+    }
 }
 
 /// The program that workers are started from: `ow-host` of the same version, or

@@ -31,11 +31,14 @@ use crate::bridge::bindings::ow::connector::storage::WriteMode;
 use crate::bridge::bindings::ow::connector::types::{Error, Stream};
 use crate::bridge::imports::UNIT_BYTES;
 use crate::failure::{Failure, FailureClass};
+use crate::report::DeniedCount;
+use crate::report::audit::FolderUse;
 use crate::report::log::RunLog;
 use crate::report::stats::Stats;
 use crate::report::text::{cut, plain};
 use crate::sandbox::Limits;
 use crate::sandbox::control::{Control, limit};
+use crate::sandbox::folders::Folders;
 use crate::sandbox::guest::GuestOptions;
 use crate::sandbox::http::{HttpGate, Outlet};
 use crate::sandbox::mount::Access;
@@ -46,6 +49,8 @@ use crate::storage::StateChanges;
 const MESSAGE: usize = 1024 * 1024;
 /// Bytes of what a worker says when it is locked in.
 const MAX_READY: usize = 64 * 1024;
+/// Kinds of refusals that a worker may tell.
+const REFUSALS: usize = 1000;
 /// Requests of a worker at a time: those of its guest, and its own.
 const REQUESTS: u32 = HTTP_REQUESTS + 16;
 /// Bytes of the head of a guest's request beside its headers.
@@ -70,6 +75,9 @@ pub(crate) struct Session {
     connection: JoinHandle<()>,
     scratch_refused: Option<Failure>,
     dropped_log_lines: u64,
+    /// The guest's folders with nothing done in them, and what was done.
+    folders: Vec<FolderUse>,
+    refusals: Vec<DeniedCount>,
     _scratch: Scratch,
 }
 
@@ -129,6 +137,8 @@ impl Session {
             connection,
             scratch_refused: None,
             dropped_log_lines: 0,
+            folders: Folders::new(options.mounts).uses(),
+            refusals: Vec::new(),
             _scratch: scratch,
         };
         session.answered(Call::Instantiate).await?;
@@ -168,6 +178,11 @@ impl Session {
         self.scratch_refused.clone()
     }
 
+    /// What the guest did in its folders, and what was refused there.
+    pub(crate) fn folders(&self) -> (Vec<FolderUse>, Vec<DeniedCount>) {
+        (self.folders.clone(), self.refusals.clone())
+    }
+
     /// Lines that were dropped before they reached the host.
     pub(crate) fn dropped_log_lines(&self) -> u64 {
         self.dropped_log_lines
@@ -194,12 +209,18 @@ impl Session {
             }
         };
         let Some(answer) = answer else { return Err(self.died()) };
-        let Answer { returned, scratch, changes, meters, dropped_log_lines } = answer;
+        let Answer { returned, scratch, folders, refusals, changes, meters, dropped_log_lines } = answer;
         let log = Arc::clone(&self.services.log);
         let clean = |text: &str| log.clean(text);
         self.services.control.measured(meters.memory, meters.peak_memory, meters.cpu_nanos);
         self.scratch_refused = scratch.map(|told| told.failure(clean));
         self.dropped_log_lines = dropped_log_lines;
+        for (guest, counts) in folders {
+            if let Some(known) = self.folders.iter_mut().find(|known| known.guest == guest) {
+                known.counts = counts;
+            }
+        }
+        self.refusals = refusals.into_iter().take(REFUSALS).map(|refusal| refusal.denied(clean)).collect();
         self.set(changes).await?;
         returned.map_err(|told| told.failure(clean))
     }

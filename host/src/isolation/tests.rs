@@ -123,6 +123,10 @@ impl HttpObserver for Deaf {
     fn request(&self) {}
     fn sent(&self, _: u64) {}
     fn received(&self, _: u64) {}
+    fn traffic(&self, _: &str) -> Arc<crate::report::audit::Traffic> {
+        Arc::default()
+    }
+    fn secret_used(&self, _: &str, _: &str, _: u64) {}
     fn denied(&self, _: crate::report::Denied) {}
     fn failed(&self, _: &str) {}
 }

@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::bridge::bindings::exports::ow::connector::connector::ConnectorSpec;
 use crate::bridge::bindings::ow::connector::types::{Error, Stream};
 use crate::failure::{Failure, FailureClass};
-use crate::report::{Level, LogSource};
+use crate::report::audit::FolderCounts;
+use crate::report::{Denied, DeniedCount, Level, LogSource};
 use crate::sandbox::Limits;
 use crate::storage::StateChanges;
 
@@ -115,10 +116,40 @@ pub(super) struct Answer {
     pub(super) returned: Result<Returned, Told>,
     /// The limit of the scratch folder that the guest ran into.
     pub(super) scratch: Option<Told>,
+    /// What the guest did in its folders, by where it sees them.
+    pub(super) folders: Vec<(String, FolderCounts)>,
+    /// What was refused there.
+    pub(super) refusals: Vec<Refusal>,
     /// What was set since the last commit.
     pub(super) changes: StateChanges,
     pub(super) meters: Meters,
     pub(super) dropped_log_lines: u64,
+}
+
+/// A [`DeniedCount`], every field of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Refusal {
+    attempt: String,
+    reason: String,
+    grant: Option<String>,
+    count: u64,
+}
+
+impl From<DeniedCount> for Refusal {
+    fn from(DeniedCount { denied: Denied { attempt, reason, grant }, count }: DeniedCount) -> Self {
+        Self { attempt, reason, grant, count }
+    }
+}
+
+impl Refusal {
+    /// The refusal, its texts made fit by `clean`.
+    pub(super) fn denied(self, clean: impl Fn(&str) -> String) -> DeniedCount {
+        let grant = self.grant.as_deref().map(&clean);
+        DeniedCount {
+            denied: Denied { attempt: clean(&self.attempt), reason: clean(&self.reason), grant },
+            count: self.count,
+        }
+    }
 }
 
 /// What a function of the connector returned.

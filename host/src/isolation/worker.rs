@@ -188,8 +188,11 @@ impl Worker {
                 Some(Imports::Host(remote)) => remote.state.changes().clone(),
                 _ => StateChanges::new(),
             };
+            let (folders, refusals) = self.instance.as_ref().map(Instance::folders).unwrap_or_default();
             let answer = Answer {
                 returned,
+                folders: folders.into_iter().map(|folder| (folder.guest, folder.counts)).collect(),
+                refusals: refusals.into_iter().map(Into::into).collect(),
                 scratch: self.instance.as_ref().and_then(Instance::refused_scratch).map(Into::into),
                 changes,
                 meters: meters(&self.control),

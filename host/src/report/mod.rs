@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use self::audit::AuditReport;
 use crate::failure::{Failure, FailureClass};
 
+pub mod audit;
 pub mod log;
 pub mod stats;
 pub mod text;
@@ -114,7 +116,7 @@ pub struct Progress {
 }
 
 /// An attempt that the host refused.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Denied {
     /// What was tried, such as `GET http://169.254.169.254`.
     pub attempt: String,
@@ -194,6 +196,8 @@ pub struct RunReport {
     pub response_bytes: u64,
     /// What the host refused, and how often.
     pub denied: Vec<DeniedCount>,
+    /// What was granted, and what was used of it.
+    pub audit: AuditReport,
     /// Log lines that were dropped for their volume.
     pub dropped_log_lines: u64,
     /// The most bytes that the guest's memories and tables took.
@@ -207,7 +211,7 @@ pub struct RunReport {
 }
 
 /// A refused attempt and how often it was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeniedCount {
     /// What was refused.
     #[serde(flatten)]

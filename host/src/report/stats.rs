@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::audit::Audit;
 use super::{Denied, DeniedCount, Progress, StreamReport};
 use crate::storage::WriteMode;
 use crate::storage::contract::Refusals;
@@ -26,6 +27,7 @@ pub struct Stats {
     said: Mutex<Said>,
     http_limit: Mutex<Option<&'static str>>,
     refusals: Refusals,
+    audit: Audit,
 }
 
 /// What the connector itself says of its progress.
@@ -91,6 +93,11 @@ impl Stats {
 
     /// An attempt was refused. Whether it is the first of its kind.
     pub fn denied(&self, denied: &Denied) -> bool {
+        self.denied_times(denied, 1)
+    }
+
+    /// An attempt was refused so many times. Whether these are the first of its kind.
+    pub fn denied_times(&self, denied: &Denied, times: u64) -> bool {
         let mut all = lock(&self.denied);
         let known = all.contains_key(denied);
         let key = if known || all.len() < DENIED_KINDS {
@@ -98,7 +105,8 @@ impl Stats {
         } else {
             Denied { attempt: "other attempts".to_owned(), reason: "not granted".to_owned(), grant: None }
         };
-        *all.entry(key).or_default() += 1;
+        let count = all.entry(key).or_default();
+        *count = count.saturating_add(times);
         !known && all.len() <= DENIED_KINDS
     }
 
@@ -154,6 +162,12 @@ impl Stats {
     #[must_use]
     pub fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
+    }
+
+    /// What was granted, and what is used of it.
+    #[must_use]
+    pub fn audit(&self) -> &Audit {
+        &self.audit
     }
 
     /// Requests that were sent.

@@ -151,6 +151,7 @@ async fn configured(options: &RunnerOptions, prepared: &Prepared) -> Result<Sess
     let limits = prepared.grants.limits.clone();
     let log = RunLog::new(options.events.clone(), Arc::clone(&secrets), &limits);
     let channels = Channels::new(limits, options.cancel.clone(), log);
+    channels.stats.audit().grant(prepared.granted());
     let gate = gate(&channels, prepared.granted_origins(), prepared.grants.ca_file.as_deref(), secrets)?;
     let run_config = prepared.resolved.ow_run_config(&std::collections::BTreeMap::new(), None);
     let environment = [

@@ -16,8 +16,9 @@ use crate::cancel::Cancel;
 use crate::config::problem::{clip, nearest};
 use crate::config::{Config, RunConfig, RunType};
 use crate::failure::{Failure, FailureClass};
+use crate::report::audit::AuditReport;
 use crate::report::log::RunLog;
-use crate::report::{Event, Level, RunReport, Status};
+use crate::report::{DeniedCount, Event, Level, RunReport, Status};
 use crate::sandbox::guest::GuestOptions;
 use crate::sandbox::http::HttpGate;
 use crate::storage::worker::{self, StorageHandle};
@@ -52,6 +53,7 @@ pub(super) async fn run(
         request_bytes: 0,
         response_bytes: 0,
         denied: Vec::new(),
+        audit: AuditReport::default(),
         dropped_log_lines: 0,
         peak_memory: 0,
         cpu_ms: 0,
@@ -93,6 +95,7 @@ pub(super) fn ready(
     let limits = prepared.grants.limits.clone();
     let log = RunLog::new(options.events.clone(), Arc::clone(&secrets), &limits);
     let channels = Channels::new(limits, cancel, log);
+    channels.stats.audit().grant(prepared.granted());
     for warning in &prepared.warnings {
         channels.log.host_line(Level::Warn, warning);
     }
@@ -232,6 +235,7 @@ async fn call(
         Err(failure) => return (Err(failure), StateChanges::new()),
     };
     let result = run_guest(prepared, channels, &mut session).await;
+    tell_folders(channels, &session);
     let left = session.left().await;
     channels.log.dropped_elsewhere(session.dropped_log_lines());
     let interrupted = matches!(&result, Err(failure) if failure.class == FailureClass::Interrupted);
@@ -241,6 +245,17 @@ async fn call(
         _ => result.map_err(|failure| explain(failure, &session, channels)),
     };
     (result, left.changes)
+}
+
+/// Hands what the guest did in its folders to the audit.
+fn tell_folders(channels: &Channels, session: &Session) {
+    let (folders, refusals) = session.folders();
+    channels.stats.audit().add_folders(folders);
+    for DeniedCount { denied, count } in refusals {
+        if channels.stats.denied_times(&denied, count) {
+            channels.log.emit(&Event::Denied(denied));
+        }
+    }
 }
 
 /// Calls the guest's `run`, and says how it went.
@@ -295,6 +310,11 @@ fn explain(failure: Failure, session: &Session, channels: &Channels) -> Failure 
         return failure.with_hint(format!(
             "a request ran into a limit: raise it with --{flag}, or `{key}` in the configuration's sandbox section"
         ));
+    }
+    if failure.class == FailureClass::Denied
+        && let Some(by) = channels.stats.audit().network_denied_by()
+    {
+        return failure.with_hint(format!("the network is denied by {by}"));
     }
     let denials = channels.stats.denials();
     let grants: Vec<&str> = denials.iter().filter_map(|count| count.denied.grant.as_deref()).collect();
@@ -358,6 +378,7 @@ fn summarize(channels: &Channels, report: &mut RunReport) {
     report.requests = stats.requests();
     (report.request_bytes, report.response_bytes) = stats.http_bytes();
     report.denied = stats.denials();
+    report.audit = stats.audit().report();
     report.dropped_log_lines = channels.log.dropped();
     report.peak_memory = channels.control.peak_memory();
     report.cpu_ms = millis(channels.control.cpu());

@@ -4,15 +4,18 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::ceilings::Ceilings;
 use crate::cancel::Cancel;
-use crate::config::{Config, ConnectorSpec, RunConfig, SandboxFlags};
+use crate::config::{Config, ConnectorSpec, Policy, RunConfig, SandboxConfig, SandboxFlags};
 use crate::failure::{Failure, FailureClass};
 use crate::isolation::Program;
 use crate::report::{RunReport, Sink};
+use crate::sandbox::signature;
 use crate::sandbox::{Cache, Component, ComponentFile, FileKind, Limits};
 use crate::storage::TableSchema;
 
 mod ask;
+mod ceilings;
 mod execute;
 mod observe;
 mod prepare;
@@ -20,6 +23,7 @@ mod preview;
 mod reach;
 mod session;
 pub mod state;
+mod trust;
 
 pub use self::preview::{Cell, Preview, PreviewOptions, PreviewStream};
 
@@ -75,6 +79,12 @@ pub struct RunnerOptions {
     pub workers: Option<Program>,
     /// What is granted and bounded beside what the configuration says.
     pub sandbox: SandboxFlags,
+    /// Public keys (PEM files), of which one must have signed the component; none:
+    /// no signature is asked for here.
+    pub require_signature: Vec<PathBuf>,
+    /// Ceilings that the configuration and these options cannot exceed; all of
+    /// them count.
+    pub policies: Vec<Policy>,
     /// What the rows and the state belong to; by default `datamartId` of the
     /// configuration, else its `name`.
     pub data_mart_id: Option<String>,
@@ -114,6 +124,13 @@ pub struct Inspection {
     pub size: u64,
     /// Its SHA-256 in hexadecimal, to be pinned as `connector.sha256`.
     pub digest: String,
+    /// The signature file beside it, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+    /// The public key by which it is signed; absent if nobody asked for a
+    /// signature, so that none was checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
     /// The interfaces it imports.
     pub imports: Vec<String>,
     /// The interfaces it exports.
@@ -197,13 +214,19 @@ impl Runner {
     ///
     /// If the file cannot be read.
     pub async fn inspect(&self, path: PathBuf) -> Result<Inspection, Failure> {
-        let limits = self.options.sandbox.limits.clone().resolve();
+        let mut ceilings = Ceilings::new(&self.options.policies);
+        let nothing = SandboxConfig::default();
+        let flags = &self.options.sandbox;
+        let grants = ceilings.grants(&nothing, flags, nothing.clone().merged(flags.clone()));
+        let limits = grants.limits;
         let file = prepare::read(ComponentSource::Path(path), None, &limits).await?;
         let mut inspection = Inspection {
             file: file.name.clone(),
             kind: file.kind(),
             size: u64::try_from(file.bytes.len()).unwrap_or(u64::MAX),
             digest: file.digest(),
+            signature: signature_beside(&file),
+            signed_by: None,
             imports: Vec::new(),
             exports: Vec::new(),
             spec: None,
@@ -211,7 +234,10 @@ impl Runner {
             failure: None,
         };
         let described = async {
-            let isolation = self.options.sandbox.isolation.unwrap_or_default();
+            let isolation = ceilings.isolation(flags.isolation.map(|isolation| (isolation, "--isolation")));
+            ceilings.component(&file);
+            ceilings.finish()?;
+            inspection.signed_by = trust::check(&self.options, None, &file).await?;
             let (component, _) = prepare::compile(&self.options, file, isolation, &limits).await?;
             inspection.imports.clone_from(&component.imports);
             inspection.exports.clone_from(&component.exports);
@@ -294,9 +320,17 @@ impl Runner {
     ) -> Result<Preview, Failure> {
         // Where the rows of a run would go is no matter here.
         let config = Config { storage: None, ..config };
-        let prepared = prepare::prepare(&self.options, component.into(), config, run_config).await?;
+        let policies = self.options.policies.iter().map(Policy::without_storages).collect();
+        let options = RunnerOptions { policies, ..self.options.clone() };
+        let prepared = prepare::prepare(&options, component.into(), config, run_config).await?;
         preview::preview(&self.options, &prepared, wanted).await
     }
+}
+
+/// The signature file beside a component, where there is one.
+fn signature_beside(file: &ComponentFile) -> Option<String> {
+    let path = signature::path_of(file.path.as_ref()?);
+    path.is_file().then(|| path.display().to_string())
 }
 
 /// A failure of the configuration with one problem.

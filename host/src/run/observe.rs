@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::report::audit::Traffic;
 use crate::report::log::RunLog;
 use crate::report::stats::Stats;
 use crate::report::{Denied, Event, Level, LogSource};
@@ -26,10 +27,23 @@ impl HttpObserver for Observer {
         self.stats.received(bytes);
     }
 
+    fn traffic(&self, origin: &str) -> Arc<Traffic> {
+        self.stats.audit().traffic(origin)
+    }
+
+    fn secret_used(&self, name: &str, origin: &str, times: u64) {
+        self.stats.audit().secret_used(name, origin, times);
+    }
+
     fn denied(&self, denied: Denied) {
         let clean = |text: String| self.log.clean(&text);
         let Denied { attempt, reason, grant } = denied;
-        let denied = Denied { attempt: clean(attempt), reason, grant: grant.map(clean) };
+        // Granting one origin would not help.
+        let (reason, grant) = match (self.stats.audit().network_denied_by(), grant) {
+            (Some(by), Some(_)) => (format!("the network is denied by {by}"), None),
+            (_, grant) => (reason, grant.map(clean)),
+        };
+        let denied = Denied { attempt: clean(attempt), reason, grant };
         if self.stats.denied(&denied) {
             self.log.emit(&Event::Denied(denied));
         }

@@ -6,13 +6,16 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{Compiled, ComponentSource, RunnerOptions, ask, blocking, config_failure};
+use super::ceilings::Ceilings;
+use super::{Compiled, ComponentSource, RunnerOptions, ask, blocking, config_failure, trust};
+use crate::config::problem::list;
 use crate::config::resolve::{DEFAULT_STORAGE, storage_parameters};
 use crate::config::{
     Config, ConfigProblems, ConnectorSpec, Problem, Resolved, RunConfig, SandboxGrants, Secrets, resolve,
 };
 use crate::failure::Failure;
 use crate::isolation::Isolation;
+use crate::report::audit::Granted;
 use crate::sandbox::component::Loading;
 use crate::sandbox::mount::{Access, Mount};
 use crate::sandbox::{ByteSize, Component, ComponentFile, Limits, Origin};
@@ -33,7 +36,15 @@ pub(super) struct Prepared {
     pub(super) run_config: RunConfig,
     pub(super) data_mart_id: String,
     pub(super) warnings: Vec<String>,
+    /// The files of the policies that bound it.
+    pub(super) policies: Vec<String>,
+    /// The public key by which the component is signed, if somebody asked for a
+    /// signature.
+    pub(super) signed_by: Option<String>,
 }
+
+/// The variables of a guest's environment.
+const GUEST_VARIABLES: [&str; 4] = ["OW_CONFIG", "OW_RUN_CONFIG", "OW_DATAMART_ID", "OW_RUN_ID"];
 
 /// The storage that the configuration names, or the default.
 #[derive(Clone)]
@@ -93,8 +104,25 @@ impl Prepared {
         format!("{} {}", self.spec.name, self.spec.version)
     }
 
-    /// The origins that the connector asks for and that are not granted.
+    /// What the run is granted, for the audit.
+    pub(super) fn granted(&self) -> Granted {
+        Granted {
+            policies: self.policies.clone(),
+            signed_by: self.signed_by.clone(),
+            network_denied_by: self.grants.network_denied_by.clone(),
+            origins: self.granted_origins(),
+            placeholders: self.secrets.iter().map(|secret| secret.name.clone()).collect(),
+            revealed: self.grants.reveal_secrets.clone(),
+            environment: GUEST_VARIABLES.map(str::to_owned).into(),
+        }
+    }
+
+    /// The origins that the connector asks for and that are not granted. Where the
+    /// network is denied that is meant, and a warning says so.
     pub(super) fn missing_grants(&self) -> Vec<String> {
+        if self.grants.network_denied_by.is_some() {
+            return Vec::new();
+        }
         let granted = self.granted_origins();
         let covered = |requested: &&String| {
             let same = requested.parse::<Origin>().is_ok_and(|origin| granted.contains(&origin));
@@ -110,6 +138,9 @@ impl Prepared {
 
     /// The origins that a run may reach.
     pub(super) fn granted_origins(&self) -> Vec<Origin> {
+        if self.grants.network_denied_by.is_some() {
+            return Vec::new();
+        }
         let requested = self.spec.network.iter().filter(|_| self.grants.allow_requested);
         let requested = requested.filter_map(|origin| origin.parse::<Origin>().ok());
         self.grants.allow_net.iter().cloned().chain(requested).collect()
@@ -124,17 +155,21 @@ pub(super) async fn prepare(
     run_config: RunConfig,
 ) -> Result<Prepared, Failure> {
     let data_mart_id = config.data_mart_id(options.data_mart_id.as_deref())?;
-    let grants = config.sandbox.clone().merged(options.sandbox.clone());
+    let flags = &options.sandbox;
+    let grants = config.sandbox.clone().merged(flags.clone());
     for mount in &grants.mounts {
         mount.check()?;
         check_apart(mount, options)?;
     }
-    let file = read(source, Some(&config), &grants.limits).await?;
-    if let Some(pinned) = config.connector.as_ref().and_then(|connector| connector.sha256.as_deref()) {
-        file.verify(pinned)?;
-    }
+    let mut ceilings = Ceilings::new(&options.policies);
+    let grants = ceilings.grants(&config.sandbox, flags, grants);
+    ceilings.storage(config.storage.as_ref(), DEFAULT_STORAGE);
+    demand(&mut ceilings);
+    let (file, signed_by) = admit(options, source, &config, &grants, &mut ceilings).await?;
     let (component, cache_note) = compile(options, file, grants.isolation, &grants.limits).await?;
     let spec = ask::spec(&component, &grants.limits, &options.cancel).await?;
+    ceilings.requested(&grants, flags, &spec.network);
+    ceilings.finish()?;
     let environment = |name: &str| options.lookup(name);
     let resolved = resolve(&config, &run_config, &spec, &environment, &grants.reveal_secrets);
     let mut secrets = Secrets::new();
@@ -143,8 +178,59 @@ pub(super) async fn prepare(
     secrets.extend(std::mem::take(&mut resolved.secrets));
     let secrets = Arc::new(secrets);
     let mut warnings = std::mem::take(&mut resolved.warnings);
+    warnings.extend(unreachable(&grants, &spec));
     warnings.extend(cache_note.map(|note| format!("the compiled component could not be kept: {note}")));
-    Ok(Prepared { component, spec, resolved, secrets, grants, storage, run_config, data_mart_id, warnings })
+    let policies = options.policies.iter().map(|policy| policy.file.display().to_string()).collect();
+    Ok(Prepared {
+        component,
+        spec,
+        resolved,
+        secrets,
+        grants,
+        storage,
+        run_config,
+        data_mart_id,
+        warnings,
+        policies,
+        signed_by,
+    })
+}
+
+/// What policies demand of the host itself.
+fn demand(ceilings: &mut Ceilings<'_>) {
+    if ceilings.redact_rows() {
+        ceilings.cannot("redact_rows", "redaction of rows");
+    }
+}
+
+/// Reads the component's file and refuses it, unless it is what the policies, the
+/// configuration and the flags let run. Nothing of it has been parsed then. The
+/// second value is the key by which it is signed.
+async fn admit(
+    options: &RunnerOptions,
+    source: ComponentSource,
+    config: &Config,
+    grants: &SandboxGrants,
+    ceilings: &mut Ceilings<'_>,
+) -> Result<(ComponentFile, Option<String>), Failure> {
+    let file = read(source, Some(config), &grants.limits).await;
+    if let Ok(file) = &file {
+        ceilings.component(file);
+    }
+    ceilings.finish()?;
+    let file = file?;
+    if let Some(pinned) = config.connector.as_ref().and_then(|connector| connector.sha256.as_deref()) {
+        file.verify(pinned)?;
+    }
+    let signed_by = trust::check(options, Some(config), &file).await?;
+    Ok((file, signed_by))
+}
+
+/// Warns of a connector that asks for origins where the network is denied.
+fn unreachable(grants: &SandboxGrants, spec: &ConnectorSpec) -> Option<String> {
+    let by = grants.network_denied_by.as_ref().filter(|_| !spec.network.is_empty())?;
+    let asked = list(spec.network.iter().map(String::as_str));
+    Some(format!("the connector asks for {asked}, and the network is denied by {by}"))
 }
 
 /// Both, or the problems of both: nobody wants to hear of the second ones only

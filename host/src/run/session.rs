@@ -11,6 +11,8 @@ use crate::bridge::instance::Instance;
 use crate::failure::Failure;
 #[cfg(target_os = "linux")]
 use crate::isolation::session as apart;
+use crate::report::DeniedCount;
+use crate::report::audit::FolderUse;
 use crate::sandbox::Component;
 use crate::sandbox::component::Code;
 use crate::sandbox::guest::GuestOptions;
@@ -100,6 +102,15 @@ impl Session {
             Self::Here(instance) => instance.run().await,
             #[cfg(target_os = "linux")]
             Self::Apart(session) => session.run().await,
+        }
+    }
+
+    /// What the guest did in its folders, and what was refused there.
+    pub(super) fn folders(&self) -> (Vec<FolderUse>, Vec<DeniedCount>) {
+        match self {
+            Self::Here(instance) => instance.folders(),
+            #[cfg(target_os = "linux")]
+            Self::Apart(session) => session.folders(),
         }
     }
 

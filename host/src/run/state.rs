@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::ceilings::Ceilings;
 use super::execute::storage_failure;
 use super::prepare::StorageChoice;
 use super::{RunnerOptions, blocking};
+use crate::config::resolve::DEFAULT_STORAGE;
 use crate::config::{Config, Secrets};
 use crate::failure::Failure;
 use crate::storage::{Outcome, RunInfo, StateChanges, StorageError, registry};
@@ -16,11 +18,19 @@ use crate::storage::{Outcome, RunInfo, StateChanges, StorageError, registry};
 /// If the storage cannot be read.
 pub async fn show(options: &RunnerOptions, config: &Config) -> Result<BTreeMap<String, String>, Failure> {
     let data_mart_id = config.data_mart_id(options.data_mart_id.as_deref())?;
+    within_policies(options, config)?;
     let mut secrets = Secrets::new();
     let choice = StorageChoice::of(config, options, &mut secrets)?;
     let read =
         move || registry::read_state(&choice.name, &choice.parameters, &choice.base_dir, &data_mart_id);
     blocking(read).await?.map_err(|error| storage_failure(&error, &|text| secrets.redact(text).into_owned()))
+}
+
+/// Refuses a storage that a policy does not let be used.
+fn within_policies(options: &RunnerOptions, config: &Config) -> Result<(), Failure> {
+    let mut ceilings = Ceilings::new(&options.policies);
+    ceilings.storage(config.storage.as_ref(), DEFAULT_STORAGE);
+    ceilings.finish()
 }
 
 /// Removes keys of the state, or all of them; which were removed. The next
@@ -36,6 +46,7 @@ pub async fn reset(
     keys: Vec<String>,
 ) -> Result<Vec<String>, Failure> {
     let data_mart_id = config.data_mart_id(options.data_mart_id.as_deref())?;
+    within_policies(options, config)?;
     let mut secrets = Secrets::new();
     let choice = StorageChoice::of(config, options, &mut secrets)?;
     let info = RunInfo {

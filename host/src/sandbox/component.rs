@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use wasmparser::{Encoding, Parser, Payload};
@@ -109,6 +109,10 @@ pub struct ComponentFile {
     pub bytes: bytes::Bytes,
     /// Their SHA-256.
     pub digest: [u8; 32],
+    /// The file, where it is one: its signature lies beside it.
+    pub path: Option<PathBuf>,
+    /// Its signature, where it was handed over with the bytes.
+    pub signature: Option<bytes::Bytes>,
 }
 
 impl std::fmt::Debug for ComponentFile {
@@ -138,7 +142,7 @@ impl ComponentFile {
         }
         let mut bytes = Vec::new();
         file.take(max.get().saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
-        Self::from_bytes(name, bytes, max)
+        Ok(Self { path: Some(path.to_owned()), ..Self::from_bytes(name, bytes, max)? })
     }
 
     /// Takes bytes that are in memory.
@@ -156,7 +160,15 @@ impl ComponentFile {
             return Err(limit("component_bytes", format!("{name}: the file is larger than {max}")));
         }
         let digest = Sha256::digest(&bytes).into();
-        Ok(Self { name, bytes, digest })
+        Ok(Self { name, bytes, digest, path: None, signature: None })
+    }
+
+    /// The file with its signature, 64 bytes of Ed25519, which then counts in
+    /// place of a signature file.
+    #[must_use]
+    pub fn with_signature(mut self, signature: impl Into<bytes::Bytes>) -> Self {
+        self.signature = Some(signature.into());
+        self
     }
 
     /// The digest in hexadecimal.

@@ -12,22 +12,24 @@ use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 use super::control::Control;
 use super::engine::Ticking;
 use super::file_stream;
+use super::folders::{self, Folders};
 use super::http::HttpState;
 use super::limiter::MemoryLimiter;
 use super::mount::{Access, Mount, SCRATCH};
-use super::quota::{self, Descriptors, Quota};
+use super::quota::{self, Quota};
 use super::scratch::{self, Scratch};
 use super::stdio::GuestOutput;
 use crate::failure::{Failure, FailureClass};
-use crate::report::LogSource;
+use crate::report::audit::FolderUse;
 use crate::report::log::RunLog;
+use crate::report::{DeniedCount, LogSource};
 
 /// What the host keeps for a guest. `B` is what lies behind the imports that
 /// are not WASI.
 pub struct GuestState<B> {
     pub(crate) table: ResourceTable,
     pub(crate) quota: Arc<Quota>,
-    pub(crate) descriptors: Descriptors,
+    pub(crate) folders: Folders,
     /// What lies behind the imports that are not WASI.
     pub bridge: B,
     wasi: WasiCtx,
@@ -116,7 +118,7 @@ impl<B: Send + 'static> Guest<B> {
         let state = GuestState {
             table,
             quota: Arc::clone(&quota),
-            descriptors: Descriptors::default(),
+            folders: Folders::new(options.mounts),
             bridge,
             wasi: wasi.build(),
             http,
@@ -154,6 +156,12 @@ impl<B: Send + 'static> Guest<B> {
         result
     }
 
+    /// What the guest did in its folders, and what was refused there.
+    pub(crate) fn folders(&self) -> (Vec<FolderUse>, Vec<DeniedCount>) {
+        let folders = &self.store.data().folders;
+        (folders.uses(), folders.refusals())
+    }
+
     /// The limit of the scratch folder that the guest ran into, if it did.
     pub(crate) fn refused_scratch(&self) -> Option<Failure> {
         self.quota.refused().map(|(key, message)| super::control::limit(key, message))
@@ -165,6 +173,7 @@ pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     quota::add_to_linker(linker)?;
+    folders::add_to_linker(linker)?;
     file_stream::add_to_linker(linker)?;
     // The engine's own function would show a guest the host's backtrace.
     linker.allow_shadowing(true);

@@ -18,6 +18,17 @@ pub struct LimitInfo {
     pub doc: &'static str,
 }
 
+/// A limit that was set higher than a ceiling lets it be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AboveCeiling {
+    /// The limit's key.
+    pub key: &'static str,
+    /// What it was set to.
+    pub value: String,
+    /// The most that it may be.
+    pub ceiling: String,
+}
+
 macro_rules! limits {
     ($($(#[doc = $doc:literal])+ $name:ident : $type:ty = $default:expr, $value_name:literal;)+) => {
         /// The limits of one run, resolved.
@@ -45,7 +56,33 @@ macro_rules! limits {
             )+
         }
 
+        impl Limits {
+            /// These limits, each at most its ceiling.
+            #[must_use]
+            pub fn at_most(self, ceilings: &LimitOverrides) -> Self {
+                Self { $($name: ceilings.$name.map_or(self.$name, |most| self.$name.min(most)),)+ }
+            }
+        }
+
         impl LimitOverrides {
+            /// Those of these limits that are above their ceilings.
+            #[must_use]
+            pub fn above(&self, ceilings: &Self) -> Vec<AboveCeiling> {
+                let mut above = Vec::new();
+                $(
+                    if let (Some(value), Some(most)) = (self.$name, ceilings.$name)
+                        && value > most
+                    {
+                        above.push(AboveCeiling {
+                            key: stringify!($name),
+                            value: value.to_string(),
+                            ceiling: most.to_string(),
+                        });
+                    }
+                )+
+                above
+            }
+
             /// These overrides, and where they are silent those of `weaker`.
             #[must_use]
             pub fn or(self, weaker: Self) -> Self {
@@ -140,4 +177,38 @@ limits! {
     /// Memory to compile the component. The compiler runs in a process of its
     /// own where the system can bound one (Linux).
     compile_memory: ByteSize = ByteSize::gib(4), "SIZE";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ceilings_lower_what_is_above_and_nothing_else() {
+        let ceilings = LimitOverrides {
+            memory: Some(ByteSize::mib(64)),
+            tables: Some(5_000),
+            timeout: Some(Duration::secs(60)),
+            ..LimitOverrides::default()
+        };
+        let limits = Limits::default().at_most(&ceilings);
+        assert_eq!((limits.memory, limits.timeout), (ByteSize::mib(64), Duration::secs(60)));
+        let rest = Limits { memory: Limits::default().memory, timeout: Limits::default().timeout, ..limits };
+        assert_eq!(rest, Limits::default());
+    }
+
+    #[test]
+    fn what_is_above_its_ceiling_is_told() {
+        let ceilings =
+            LimitOverrides { memory: Some(ByteSize::mib(64)), handles: Some(5), ..LimitOverrides::default() };
+        let asked = LimitOverrides {
+            memory: Some(ByteSize::gib(1)),
+            handles: Some(5),
+            tables: Some(u32::MAX),
+            ..LimitOverrides::default()
+        };
+        let above = AboveCeiling { key: "memory", value: "1GiB".into(), ceiling: "64MiB".into() };
+        assert_eq!(asked.above(&ceilings), [above]);
+        assert_eq!(LimitOverrides::default().above(&ceilings), []);
+    }
 }

@@ -6,6 +6,7 @@ pub mod component;
 pub mod control;
 pub mod engine;
 mod file_stream;
+pub(crate) mod folders;
 pub mod guest;
 pub mod http;
 mod limiter;
@@ -13,6 +14,7 @@ pub mod limits;
 pub mod mount;
 mod quota;
 pub(crate) mod scratch;
+pub mod signature;
 mod stdio;
 pub mod units;
 

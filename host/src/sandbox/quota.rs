@@ -2,11 +2,9 @@
 //!
 //! The engine's file system has no quota, so the functions that make files grow
 //! or come into being are replaced here by ones that ask the quota first. Which
-//! descriptors lie in the scratch folder is followed from the preopened folder
-//! through every `open-at`. What the guest writes is added up; when the sum
+//! descriptors lie in the scratch folder, [`super::folders`] knows. What the guest writes is added up; when the sum
 //! reaches the limit the folder is measured, so that deleting frees space.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -21,12 +19,12 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 };
 use wasmtime_wasi::p2::{DynOutputStream, FsResult, OutputStream, Pollable, StreamError, StreamResult};
 
+use super::folders::Operation;
 use super::guest::GuestState;
-use super::mount::SCRATCH;
 use super::{ByteSize, Limits};
 
 /// The interface whose functions are replaced.
-const TYPES: &str = "wasi:filesystem/types@0.2.12";
+pub(crate) const TYPES: &str = "wasi:filesystem/types@0.2.12";
 const PREOPENS: &str = "wasi:filesystem/preopens@0.2.12";
 
 /// Folders in folders. Deeper ones are refused: measuring and removing them
@@ -150,35 +148,6 @@ fn measure(folder: &cap_std::fs::Dir) -> (u64, u64) {
     (bytes, files)
 }
 
-/// The descriptors of one guest that lie in the scratch folder, by their number,
-/// with how many folders deep they are.
-#[derive(Debug, Default)]
-pub(crate) struct Descriptors {
-    depths: HashMap<u32, Option<usize>>,
-}
-
-impl Descriptors {
-    /// How deep a descriptor lies in the scratch folder, if it does.
-    fn depth(&self, descriptor: &Resource<Descriptor>) -> Option<usize> {
-        self.depths.get(&descriptor.rep()).copied().flatten()
-    }
-
-    fn in_scratch(&self, descriptor: &Resource<Descriptor>) -> bool {
-        self.depth(descriptor).is_some()
-    }
-
-    /// Every descriptor comes from `get-directories` or `open-at`, so that a
-    /// number that is used again is always noted again.
-    fn note(&mut self, descriptor: &Resource<Descriptor>, depth: Option<usize>) {
-        self.depths.insert(descriptor.rep(), depth);
-    }
-}
-
-/// How deep a path leads below a descriptor, at most.
-fn below(depth: usize, path: &str) -> usize {
-    depth.saturating_add(path.split('/').filter(|part| !matches!(*part, "" | "." | "..")).count())
-}
-
 /// The path of the folder that a path's last part is in.
 fn parent(path: &str) -> &str {
     path.trim_end_matches('/').rsplit_once('/').map_or("", |(parent, _)| parent)
@@ -233,14 +202,6 @@ fn gap(descriptor: &Descriptor, offset: u64) -> u64 {
     }
 }
 
-/// A result of the file system as the guest sees it.
-fn answer<R>(result: FsResult<R>) -> wasmtime::Result<(Result<R, ErrorCode>,)> {
-    match result {
-        Ok(value) => Ok((Ok(value),)),
-        Err(error) => Ok((Err(error.downcast()?),)),
-    }
-}
-
 /// Replaces the functions by which a guest makes files grow.
 pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>>) -> wasmtime::Result<()> {
     type Cx<'a, B> = StoreContextMut<'a, GuestState<B>>;
@@ -251,7 +212,7 @@ pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>
         let state = cx.data_mut();
         let folders = state.filesystem().get_directories()?;
         for (descriptor, guest_path) in &folders {
-            state.descriptors.note(descriptor, (guest_path == SCRATCH).then_some(0));
+            state.folders.preopened(descriptor, guest_path);
         }
         Ok((folders,))
     })?;
@@ -261,22 +222,28 @@ pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>
         "[method]descriptor.open-at",
         |mut cx: Cx<'_, B>, (fd, path_flags, path, open_flags, flags): (Fd, PathFlags, String, OpenFlags, DescriptorFlags)| {
             Box::new(async move {
-                let state = cx.data_mut();
-                let depth = state.descriptors.depth(&fd).map(|depth| below(depth, &path));
-                if depth.is_some()
+                let (state, rep) = (cx.data_mut(), fd.rep());
+                let scratch = state.folders.in_scratch(&fd);
+                let operation = Operation::of_open(open_flags, flags);
+                if scratch
                     && open_flags.contains(OpenFlags::CREATE)
                     && let Err(code) = state.quota.grow(0, 1)
                 {
                     return Ok((Err(code),));
                 }
-                let opened = state.filesystem().open_at(fd, path_flags, path, open_flags, flags).await;
+                let opened =
+                    state.filesystem().open_at(fd, path_flags, path.clone(), open_flags, flags).await;
+                let mut is_folder = false;
                 if let Ok(descriptor) = &opened {
-                    state.descriptors.note(descriptor, depth);
-                    if depth.is_some() {
-                        state.quota.opened(state.table.get(descriptor)?);
+                    state.folders.opened(descriptor, rep, &path);
+                    let file = state.table.get(descriptor)?;
+                    is_folder = matches!(file, Descriptor::Dir(_));
+                    if scratch {
+                        state.quota.opened(file);
                     }
                 }
-                answer(opened)
+                // What counts for a folder is that it is listed.
+                if is_folder { state.watched(rep, operation, opened) } else { state.counted(rep, operation, opened) }
             })
         },
     )?;
@@ -284,14 +251,15 @@ pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>
         "[method]descriptor.create-directory-at",
         |mut cx: Cx<'_, B>, (fd, path): (Fd, String)| {
             Box::new(async move {
-                let state = cx.data_mut();
-                if state.descriptors.depth(&fd).is_some_and(|depth| below(depth, &path) > MAX_DEPTH) {
+                let (state, rep) = (cx.data_mut(), fd.rep());
+                if state.folders.depth_in_scratch(rep, &path).is_some_and(|depth| depth > MAX_DEPTH) {
                     return Ok((Err(ErrorCode::NameTooLong),));
                 }
                 if let Err(code) = state.grow_in(&fd, 0, 1) {
                     return Ok((Err(code),));
                 }
-                answer(state.filesystem().create_directory_at(fd, path).await)
+                let made = state.filesystem().create_directory_at(fd, path).await;
+                state.counted(rep, Operation::Make, made)
             })
         },
     )?;
@@ -299,11 +267,14 @@ pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>
         "[method]descriptor.symlink-at",
         |mut cx: Cx<'_, B>, (fd, old, new): (Fd, String, String)| {
             Box::new(async move {
+                let (state, rep) = (cx.data_mut(), fd.rep());
                 // A link would hide how deep a path leads.
-                if cx.data_mut().descriptors.in_scratch(&fd) {
-                    return Ok((Err(ErrorCode::NotPermitted),));
-                }
-                answer(cx.data_mut().filesystem().symlink_at(fd, old, new).await)
+                let made = if state.folders.in_scratch(&fd) {
+                    Err(ErrorCode::NotPermitted.into())
+                } else {
+                    state.filesystem().symlink_at(fd, old, new).await
+                };
+                state.counted(rep, Operation::Make, made)
             })
         },
     )?;
@@ -311,10 +282,12 @@ pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>
         "[method]descriptor.link-at",
         |mut cx: Cx<'_, B>, (fd, flags, old, new_fd, new): (Fd, PathFlags, String, Fd, String)| {
             Box::new(async move {
-                if let Err(code) = cx.data_mut().grow_in(&new_fd, 0, 1) {
+                let (state, rep) = (cx.data_mut(), new_fd.rep());
+                if let Err(code) = state.grow_in(&new_fd, 0, 1) {
                     return Ok((Err(code),));
                 }
-                answer(cx.data_mut().filesystem().link_at(fd, flags, old, new_fd, new).await)
+                let made = state.filesystem().link_at(fd, flags, old, new_fd, new).await;
+                state.counted(rep, Operation::Make, made)
             })
         },
     )?;
@@ -322,9 +295,9 @@ pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>
         "[method]descriptor.rename-at",
         |mut cx: Cx<'_, B>, (fd, old, new_fd, new): (Fd, String, Fd, String)| {
             Box::new(async move {
-                let state = cx.data_mut();
+                let (state, rep) = (cx.data_mut(), new_fd.rep());
                 let in_place = fd.rep() == new_fd.rep() && parent(&old) == parent(&new);
-                let concerned = state.descriptors.in_scratch(&fd) || state.descriptors.in_scratch(&new_fd);
+                let concerned = state.folders.in_scratch(&fd) || state.folders.in_scratch(&new_fd);
                 if concerned && !in_place {
                     // A folder may not get deeper; programs copy it instead.
                     let source = Resource::new_borrow(fd.rep());
@@ -333,57 +306,60 @@ pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>
                         return Ok((Err(ErrorCode::CrossDevice),));
                     }
                 }
-                if !state.descriptors.in_scratch(&fd)
+                if !state.folders.in_scratch(&fd)
                     && let Err(code) = state.grow_in(&new_fd, 0, 1)
                 {
                     return Ok((Err(code),));
                 }
-                answer(state.filesystem().rename_at(fd, old, new_fd, new).await)
+                let renamed = state.filesystem().rename_at(fd, old, new_fd, new).await;
+                state.counted(rep, Operation::Rename, renamed)
             })
         },
     )?;
     types.func_wrap_async("[method]descriptor.set-size", |mut cx: Cx<'_, B>, (fd, size): (Fd, u64)| {
         Box::new(async move {
-            let state = cx.data_mut();
+            let (state, rep) = (cx.data_mut(), fd.rep());
             let growth = gap(state.table.get(&fd)?, size);
             if let Err(code) = state.grow_in(&fd, growth, 0) {
                 return Ok((Err(code),));
             }
-            answer(state.filesystem().set_size(fd, size).await)
+            let set = state.filesystem().set_size(fd, size).await;
+            state.watched(rep, Operation::Write, set)
         })
     })?;
     types.func_wrap_async(
         "[method]descriptor.write",
         |mut cx: Cx<'_, B>, (fd, bytes, offset): (Fd, Vec<u8>, u64)| {
             Box::new(async move {
-                let state = cx.data_mut();
+                let (state, rep) = (cx.data_mut(), fd.rep());
                 let growth = gap(state.table.get(&fd)?, offset)
                     .saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
                 if let Err(code) = state.grow_in(&fd, growth, 0) {
                     return Ok((Err(code),));
                 }
-                answer(state.filesystem().write(fd, bytes, offset).await)
+                let written = state.filesystem().write(fd, bytes, offset).await;
+                state.watched(rep, Operation::Write, written)
             })
         },
     )?;
     types.func_wrap(
         "[method]descriptor.write-via-stream",
         |mut cx: Cx<'_, B>, (fd, offset): (Fd, u64)| {
-            let state = cx.data_mut();
-            let scratch = state.descriptors.in_scratch(&fd);
+            let (state, rep) = (cx.data_mut(), fd.rep());
+            let scratch = state.folders.in_scratch(&fd);
             let growth = gap(state.table.get(&fd)?, offset);
             if let Err(code) = state.grow_in(&fd, growth, 0) {
                 return Ok((Err(code),));
             }
             let stream = state.filesystem().write_via_stream(fd, offset);
-            state.bound_stream(stream, scratch)
+            state.bound_stream(rep, stream, scratch)
         },
     )?;
     types.func_wrap("[method]descriptor.append-via-stream", |mut cx: Cx<'_, B>, (fd,): (Fd,)| {
-        let state = cx.data_mut();
-        let scratch = state.descriptors.in_scratch(&fd);
+        let (state, rep) = (cx.data_mut(), fd.rep());
+        let scratch = state.folders.in_scratch(&fd);
         let stream = state.filesystem().append_via_stream(fd);
-        state.bound_stream(stream, scratch)
+        state.bound_stream(rep, stream, scratch)
     })?;
     linker.allow_shadowing(false);
     Ok(())
@@ -391,18 +367,19 @@ pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>
 
 impl<B: Send> GuestState<B> {
     fn grow_in(&self, descriptor: &Resource<Descriptor>, bytes: u64, files: u64) -> Result<(), ErrorCode> {
-        if self.descriptors.in_scratch(descriptor) { self.quota.grow(bytes, files) } else { Ok(()) }
+        if self.folders.in_scratch(descriptor) { self.quota.grow(bytes, files) } else { Ok(()) }
     }
 
     /// The stream to a file, bounded if the file lies in the scratch folder.
     fn bound_stream(
         &mut self,
+        descriptor: u32,
         stream: FsResult<Resource<DynOutputStream>>,
         scratch: bool,
     ) -> wasmtime::Result<(Result<Resource<DynOutputStream>, ErrorCode>,)> {
         let stream = match stream {
             Ok(stream) if scratch => stream,
-            other => return answer(other),
+            other => return self.watched(descriptor, Operation::Write, other),
         };
         let inner = self.table.delete(stream)?;
         let bounded: DynOutputStream = Box::new(QuotaStream { inner, quota: Arc::clone(&self.quota) });

@@ -368,6 +368,12 @@ impl Outcome {
         assert_eq!(self.code, Some(0), "\nstdout: {}\nstderr: {}", self.stdout, self.stderr);
     }
 
+    /// Fails the test unless the command failed and said this on standard error.
+    pub fn failure_text(&self, text: &str) {
+        assert_ne!(self.code, Some(0), "{}", self.stdout);
+        assert!(self.stderr.contains(text), "'{text}' is not in: {}", self.stderr);
+    }
+
     /// The events of a run: standard output must be JSON lines and nothing else.
     #[must_use]
     pub fn events(&self) -> Vec<Value> {

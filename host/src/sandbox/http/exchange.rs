@@ -1,13 +1,13 @@
 //! One request and its answer, as the observer of the run hears of it.
 
-use std::sync::Arc;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use http::Method;
 use tokio::time::Instant;
 
 use super::fault::Fault;
 use crate::report::Denied;
+use crate::report::audit::Traffic;
 
 /// A longer method is cut in messages.
 const METHOD_SHOWN: usize = 16;
@@ -24,6 +24,11 @@ pub trait HttpObserver: Send + Sync {
     fn sent(&self, bytes: u64);
     /// Bytes of an answer's body, decompressed, went to the guest.
     fn received(&self, bytes: u64);
+    /// The meter of an origin such as `https://api.example.com`, asked for once a
+    /// request that is granted.
+    fn traffic(&self, origin: &str) -> Arc<Traffic>;
+    /// The value of this secret was put into a request to an origin so many times.
+    fn secret_used(&self, name: &str, origin: &str, times: u64);
     /// A request was refused.
     fn denied(&self, denied: Denied);
     /// A request failed, such as `GET https://api.example.com/…: connection refused`.
@@ -40,6 +45,8 @@ pub(crate) struct Exchange {
     pub(crate) observer: Arc<dyn HttpObserver>,
     /// Method and origin.
     attempt: String,
+    origin: String,
+    traffic: OnceLock<Arc<Traffic>>,
     upload: Mutex<Upload>,
 }
 
@@ -55,6 +62,8 @@ impl Exchange {
         Self {
             observer,
             attempt: format!("{method} {target}"),
+            origin: target.to_owned(),
+            traffic: OnceLock::new(),
             upload: Mutex::new(Upload { last_progress: Instant::now(), fault: None }),
         }
     }
@@ -77,9 +86,35 @@ impl Exchange {
         }
     }
 
+    /// The meter of the origin. Only what is granted gets here, so that a guest
+    /// cannot make meters at will.
+    fn traffic(&self) -> &Traffic {
+        self.traffic.get_or_init(|| self.observer.traffic(&self.origin))
+    }
+
+    /// The request is sent.
+    pub(crate) fn requested(&self) {
+        self.observer.request();
+        self.traffic().request();
+    }
+
+    /// A piece of the answer's body goes to the guest.
+    pub(crate) fn received(&self, bytes: u64) {
+        self.observer.received(bytes);
+        self.traffic().received(bytes);
+    }
+
+    /// Values of secrets are put into the request.
+    pub(crate) fn put_secrets(&self, uses: &[(&str, u64)]) {
+        for (name, times) in uses {
+            self.observer.secret_used(name, &self.origin, *times);
+        }
+    }
+
     /// The guest gave a piece of the request's body.
     pub(crate) fn progressed(&self, bytes: usize) {
         self.observer.sent(bytes as u64);
+        self.traffic().sent(bytes as u64);
         self.upload().last_progress = Instant::now();
     }
 

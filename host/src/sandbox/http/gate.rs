@@ -264,7 +264,7 @@ impl Inner {
         exchange.restart();
         let request = self.prepare(request, target, exchange);
         let request = watched(request, times.first_byte, exchange).await?;
-        self.observer.request();
+        exchange.requested();
         let answer = self.send(request, times, exchange).await?;
         self.admit(answer, times, exchange, permit)
     }
@@ -318,9 +318,9 @@ impl Inner {
         let (mut parts, body) = request.into_parts();
         let declared = declared_length(&parts.headers)?;
         let body = RequestBody::new(body, Arc::clone(exchange), declared, self.limits.http_request_bytes);
-        let body = self.put_into_body(body, declared, &mut parts.headers).await?;
-        parts.uri = self.put_into_uri(&parts.uri, target)?;
-        parts.headers = self.headers(parts.headers, &parts.uri, target)?;
+        let body = self.put_into_body(body, declared, &mut parts.headers, exchange).await?;
+        parts.uri = self.put_into_uri(&parts.uri, target, exchange)?;
+        parts.headers = self.headers(parts.headers, &parts.uri, target, exchange)?;
         parts.extensions.clear();
         Ok(Request::from_parts(parts, body))
     }
@@ -330,6 +330,7 @@ impl Inner {
         body: RequestBody,
         declared: Option<u64>,
         headers: &mut HeaderMap,
+        exchange: &Exchange,
     ) -> Result<OutgoingBody, Fault> {
         let encoding =
             substitute::Encoding::of_body(headers).filter(|_| self.secrets.iter().next().is_some());
@@ -345,26 +346,40 @@ impl Inner {
         // writes the right one.
         headers.remove(CONTENT_LENGTH);
         Ok(match substitute::in_bytes(bytes, &self.secrets, encoding) {
-            Some(replaced) => OutgoingBody::whole(replaced.into()),
+            Some(replaced) => {
+                exchange.put_secrets(&substitute::uses_in_bytes(bytes, &self.secrets));
+                OutgoingBody::whole(replaced.into())
+            }
             None => body,
         })
     }
 
-    fn put_into_uri(&self, uri: &Uri, target: &Target) -> Result<Uri, Fault> {
+    fn put_into_uri(&self, uri: &Uri, target: &Target, exchange: &Exchange) -> Result<Uri, Fault> {
         let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
         let replaced = substitute::in_path_and_query(path_and_query, &self.secrets);
+        if replaced.is_some() {
+            exchange.put_secrets(&substitute::uses_in_bytes(path_and_query.as_bytes(), &self.secrets));
+        }
         target
             .uri(replaced.as_deref().unwrap_or(path_and_query))
             .map_err(|_| Fault::new(Kind::Uri, "the URL is too long or malformed"))
     }
 
-    fn headers(&self, mut headers: HeaderMap, uri: &Uri, target: &Target) -> Result<HeaderMap, Fault> {
+    fn headers(
+        &self,
+        mut headers: HeaderMap,
+        uri: &Uri,
+        target: &Target,
+        exchange: &Exchange,
+    ) -> Result<HeaderMap, Fault> {
         let forbidden: Vec<_> = headers.keys().filter(|name| HttpGate::is_forbidden(name)).cloned().collect();
         for name in forbidden {
             headers.remove(name);
         }
+        let uses = substitute::uses_in_headers(&headers, &self.secrets);
         substitute::in_headers(&mut headers, &self.secrets)
             .map_err(|message| Fault::new(Kind::Configuration, message))?;
+        exchange.put_secrets(&uses);
         headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(DEFAULT_USER_AGENT));
         // A part of a compressed answer cannot be decompressed.
         if headers.contains_key(RANGE) {

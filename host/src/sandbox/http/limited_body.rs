@@ -254,7 +254,7 @@ where
                 let fault = too_large(self.limit);
                 return self.fail(&fault);
             }
-            self.exchange.observer.received(data.len() as u64);
+            self.exchange.received(data.len() as u64);
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
     }

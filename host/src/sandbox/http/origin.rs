@@ -107,6 +107,17 @@ impl Pattern {
             (Self::Below(_), CanonicalHost::Ip(_)) => false,
         }
     }
+
+    /// Whether it matches every host that the other matches.
+    fn includes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Exactly(host)) => self.matches(host),
+            (Self::Below(granted), Self::Below(asked)) => {
+                granted == asked || self.matches(&CanonicalHost::Name(asked.clone()))
+            }
+            (Self::Exactly(_), Self::Below(_)) => false,
+        }
+    }
 }
 
 /// What an operator grants: `https://api.example.com`, `http://host:8080`,
@@ -150,6 +161,23 @@ impl Origin {
         self.scheme.is_none_or(|granted| granted == scheme)
             && self.port.unwrap_or(scheme.default_port()) == port
             && self.pattern.matches(host)
+    }
+
+    /// Whether these grants together grant everything that `asked` would.
+    #[must_use]
+    pub fn all_within(asked: &Self, granted: &[Self]) -> bool {
+        let schemes = match asked.scheme {
+            Some(scheme) => vec![scheme],
+            None => vec![Scheme::Http, Scheme::Https],
+        };
+        schemes.into_iter().all(|scheme| {
+            let port = asked.port.unwrap_or(scheme.default_port());
+            granted.iter().any(|grant| {
+                grant.scheme.is_none_or(|granted| granted == scheme)
+                    && grant.port.unwrap_or(scheme.default_port()) == port
+                    && grant.pattern.includes(&asked.pattern)
+            })
+        })
     }
 
     /// The grant of exactly one origin.
@@ -403,6 +431,33 @@ mod tests {
         }
         for text in ["example.com", "notlocalhost", "localhost.example.com", "*.example.com"] {
             assert!(!origin(text).is_ip_or_localhost(), "{text}");
+        }
+    }
+
+    #[test]
+    fn grants_within_others() {
+        for (asked, granted, within) in [
+            ("https://a.example", "https://a.example", true),
+            ("a.example", "*.example", true),
+            ("*.a.example", "*.example", true),
+            ("*.example", "*.example", true),
+            ("*.example", "*.a.example", false),
+            ("*.example", "a.example", false),
+            ("example", "*.example", false),
+            ("*.evilexample", "*.example", false),
+            ("http://a.example", "a.example", false),
+            ("a.example:8443", "a.example", false),
+            ("localhost", "http://localhost", false),
+            ("localhost", "http://localhost,https://localhost", true),
+            ("http://localhost", "localhost", true),
+            ("localhost:1", "http://localhost:1,https://localhost:2", false),
+            ("127.0.0.1", "localhost", false),
+            ("2130706433", "127.0.0.1", true),
+            ("a.example", "", false),
+        ] {
+            let granted: Vec<Origin> =
+                granted.split(',').filter(|text| !text.is_empty()).map(origin).collect();
+            assert_eq!(Origin::all_within(&origin(asked), &granted), within, "{asked} in {granted:?}");
         }
     }
 

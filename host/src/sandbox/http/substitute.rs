@@ -82,6 +82,32 @@ pub(crate) fn in_bytes(bytes: &[u8], secrets: &Secrets, encoding: Encoding) -> O
     changed
 }
 
+/// The secrets whose placeholders stand in the bytes, by name, and how often.
+pub(crate) fn uses_in_bytes<'a>(bytes: &[u8], secrets: &'a Secrets) -> Vec<(&'a str, u64)> {
+    let count = |secret: &Secret| {
+        let (mut count, mut rest) = (0, Some(bytes));
+        while let Some((at, here)) =
+            rest.and_then(|rest| Some((find(rest, secret.placeholder.as_bytes())?, rest)))
+        {
+            count += 1;
+            rest = here.get(at + secret.placeholder.len()..);
+        }
+        count
+    };
+    let uses = secrets.iter().map(|secret| (secret.name.as_str(), count(secret)));
+    uses.filter(|(_, count)| *count > 0).collect()
+}
+
+/// The secrets whose placeholders [`in_headers`] replaces, by name, and how often.
+pub(crate) fn uses_in_headers<'a>(headers: &HeaderMap, secrets: &'a Secrets) -> Vec<(&'a str, u64)> {
+    let uses = headers.iter().map(|(name, value)| {
+        let credentials = if *name == AUTHORIZATION { basic_credentials(value.as_bytes()) } else { None };
+        let encoded = credentials.map(|bytes| uses_in_bytes(&bytes, secrets)).filter(|uses| !uses.is_empty());
+        encoded.unwrap_or_else(|| uses_in_bytes(value.as_bytes(), secrets))
+    });
+    uses.flatten().collect()
+}
+
 /// A path and query with every placeholder replaced, or nothing if there is none.
 pub(crate) fn in_path_and_query(text: &str, secrets: &Secrets) -> Option<String> {
     let replaced = in_bytes(text.as_bytes(), secrets, Encoding::Percent)?;
@@ -109,13 +135,18 @@ pub(crate) fn in_headers(headers: &mut HeaderMap, secrets: &Secrets) -> Result<(
     Ok(())
 }
 
-/// `Basic` credentials with every placeholder replaced inside the encoding.
-fn in_basic(value: &[u8], secrets: &Secrets) -> Option<Vec<u8>> {
+/// What `Basic` credentials encode.
+fn basic_credentials(value: &[u8]) -> Option<Vec<u8>> {
     let (scheme, encoded) = value.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
         return None;
     }
-    let credentials = Engine::decode(&BASIC, encoded.trim_ascii()).ok()?;
+    Engine::decode(&BASIC, encoded.trim_ascii()).ok()
+}
+
+/// `Basic` credentials with every placeholder replaced inside the encoding.
+fn in_basic(value: &[u8], secrets: &Secrets) -> Option<Vec<u8>> {
+    let credentials = basic_credentials(value)?;
     let replaced = Zeroizing::new(in_bytes(&credentials, secrets, Encoding::Raw)?);
     Some(format!("Basic {}", STANDARD.encode(&*replaced)).into_bytes())
 }
@@ -298,6 +329,20 @@ mod tests {
         let cut = first.get(..first.len() - 1).unwrap();
         assert_eq!(in_bytes(cut.as_bytes(), &secrets, Encoding::Raw), None);
         assert_eq!(in_bytes(b"", &secrets, Encoding::Raw), None);
+    }
+
+    #[test]
+    fn uses_are_counted_where_values_are_put() {
+        let mut secrets = Secrets::new();
+        let first = secrets.add("A", "one").to_owned();
+        let second = secrets.add("B", "two").to_owned();
+        let uses = |text: &str| uses_in_bytes(text.as_bytes(), &secrets);
+        assert_eq!(uses(&format!("{first}{second}x{first}")), [("A", 2), ("B", 1)]);
+        assert_eq!(uses("OWSECRET"), []);
+        let mut map = headers("authorization", format!("basic {}", STANDARD.encode(format!("u:{second}"))));
+        map.insert("x-key", format!("{first} {first}").parse().unwrap());
+        map.insert("x-basic", format!("Basic {}", STANDARD.encode(&second)).parse().unwrap());
+        assert_eq!(uses_in_headers(&map, &secrets), [("B", 1), ("A", 2)]);
     }
 
     #[test]

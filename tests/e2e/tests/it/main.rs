@@ -10,6 +10,7 @@
     reason = "a broken assumption must fail the test at once; what is printed is shown when it does"
 )]
 
+mod audit;
 mod bad_input;
 mod cancel;
 mod concurrency;
@@ -29,8 +30,10 @@ mod isolation;
 mod limits;
 mod open_exchange_rates;
 mod output;
+mod policy;
 mod preview;
 mod rest_json;
+mod signatures;
 mod state;
 mod storage;
 mod tiktok;

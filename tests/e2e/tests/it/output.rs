@@ -72,6 +72,7 @@ fn a_run_in_a_pipe_is_plain_lines() {
       others: 10 rows, [SIZE] (merge)
       seen: 1 rows, [SIZE] (append)
       2 commits, 0 requests (0 B sent, 0 B received), 1 denied
+      refused: 1 x GET https://api.example.com (origin not granted)
       [SIZE] at most, [TIME] of processor time, [TIME] in all
     --- stderr
     running test-guest 1.2.3 into Sqlite (out.db) (INCREMENTAL, run [RUN])
@@ -91,6 +92,7 @@ fn quiet_is_quiet() {
       others: 10 rows, [SIZE] (merge)
       seen: 1 rows, [SIZE] (append)
       2 commits, 0 requests (0 B sent, 0 B received), 1 denied
+      refused: 1 x GET https://api.example.com (origin not granted)
       [SIZE] at most, [TIME] of processor time, [TIME] in all
     --- stderr
     ");
@@ -202,6 +204,30 @@ fn events_are_json_lines() {
     "#);
     assert_snapshot!(shape(&lab, outcome.report()), @r#"
     {
+      "audit": {
+        "environment": [
+          "OW_CONFIG",
+          "OW_RUN_CONFIG",
+          "OW_DATAMART_ID",
+          "OW_RUN_ID"
+        ],
+        "folders": [
+          {
+            "access": "rw",
+            "guest": "/work",
+            "listed": 0,
+            "made": 0,
+            "read": 0,
+            "refused": 0,
+            "removed": 0,
+            "renamed": 0,
+            "written": 0
+          }
+        ],
+        "origins": [],
+        "policies": [],
+        "secrets": []
+      },
       "commits": 2,
       "connector": "test-guest 1.2.3",
       "cpu_ms": "[NUMBER]",
