@@ -10,6 +10,7 @@ use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 pub mod bindings;
 mod columns;
 mod json_lines;
+mod redact;
 mod refusal;
 pub mod schema;
 pub(crate) mod state;
@@ -17,6 +18,7 @@ mod value;
 
 use self::bindings::ow::connector::types::{self, Error, ErrorKind};
 use self::bindings::ow::connector::{report as wit_report, state as wit_state, storage as wit_storage};
+use self::redact::Redaction;
 use self::refusal::{cancelled, error, invalid, limit};
 use self::state::RunState;
 use crate::cancel::Cancel;
@@ -43,6 +45,7 @@ pub struct Bridge {
     pub(crate) state: RunState,
     tables: HashMap<String, Open>,
     stats: Arc<Stats>,
+    redaction: Redaction,
     log: Arc<RunLog>,
     limits: Limits,
     cancel: Cancel,
@@ -85,6 +88,7 @@ impl Bridge {
             state,
             tables: HashMap::new(),
             stats,
+            redaction: Redaction::new(Arc::clone(&log)),
             log,
             limits,
             cancel,
@@ -203,6 +207,7 @@ impl Bridge {
             self.refused.get_or_insert((0, message)).0 += 1;
         })?;
         for batch in batches.into_iter().filter(|batch| batch.num_rows() > 0) {
+            let batch = self.redaction.batch(&open.table, batch)?;
             let rows = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
             let bytes = u64::try_from(batch.get_array_memory_size()).unwrap_or(u64::MAX);
             storage.write(open.id, batch).await.map_err(|failure| self.fail(failure))?;
@@ -307,7 +312,8 @@ impl wit_state::Host for BridgeView<'_> {
         if let Err(refused) = self.bridge.storage() {
             return Ok(Err(refused));
         }
-        Ok(self.bridge.state.set(key, value, &self.bridge.limits))
+        let value = self.bridge.redaction.state(&key, value);
+        Ok(value.and_then(|value| self.bridge.state.set(key, value, &self.bridge.limits)))
     }
 
     async fn commit(&mut self) -> wasmtime::Result<Result<(), Error>> {

@@ -6,13 +6,16 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::exposure;
 use super::grants::SandboxConfig;
 use super::json;
 use super::problem::{ConfigProblems, Place, Problem, clip, found, nearest, one_line};
+use super::wiped::Wiped;
 use crate::sandbox::{LimitOverrides, Limits, limits};
 use crate::storage::contract::Contracts;
 
 pub(crate) mod contracts;
+mod secrets;
 
 /// Keys of the file's object. `$schema` is for editors, `description` for
 /// people; both are OWOX's or everybody's habit and mean nothing to a run.
@@ -23,8 +26,17 @@ pub(crate) const KEYS: &[&str] =
 pub(crate) const LEGACY_SOURCE: &str = "integration";
 
 /// Keys of `sandbox` beside the limits.
-pub(crate) const GRANT_KEYS: &[&str] =
-    &["allow_net", "allow_requested", "mounts", "reveal_secrets", "ca_file"];
+pub(crate) const GRANT_KEYS: &[&str] = &[
+    "allow_net",
+    "allow_requested",
+    "mounts",
+    "reveal_secrets",
+    "secret_origins",
+    "allow_echo",
+    "reveal_tokens",
+    "redact_rows",
+    "ca_file",
+];
 
 /// The longest name of a data mart, in bytes: it becomes a key in storages.
 const MAX_NAME_BYTES: usize = 255;
@@ -63,6 +75,8 @@ pub struct Config {
     pub connector: Option<ConnectorRef>,
     /// What is accepted but should be written otherwise.
     pub warnings: Vec<String>,
+    /// Others than its owner can get at the file.
+    pub(crate) exposed: bool,
 }
 
 /// `source`. Its debug output has no values: they may be secrets.
@@ -72,7 +86,7 @@ pub struct SourceConfig {
     /// `source.name`.
     pub name: Option<String>,
     /// The parameters, as they stand.
-    pub config: Map<String, Value>,
+    pub config: Wiped<Map<String, Value>>,
     /// The section's key: `source`, or `integration` in an old file.
     pub(crate) place: Place,
 }
@@ -84,7 +98,7 @@ pub struct StorageConfig {
     /// The storage's name, aliases resolved.
     pub name: String,
     /// The parameters, as they stand.
-    pub config: Map<String, Value>,
+    pub config: Wiped<Map<String, Value>>,
     /// What happens when a stream brings something new.
     pub contracts: Contracts,
 }
@@ -120,9 +134,9 @@ pub struct ConnectorRef {
 impl Config {
     /// Reads a configuration file. Relative paths in it start at its folder.
     pub fn load(path: &Path) -> Result<Self, ConfigProblems> {
-        let text = json::read(path).map_err(|problem| ConfigProblems::one(Some(path), problem))?;
+        let (text, exposed) = json::read(path).map_err(|problem| ConfigProblems::one(Some(path), problem))?;
         let base_dir = path.parent().unwrap_or(Path::new(""));
-        Self::read(&text, base_dir, Some(path))
+        Ok(Self { exposed, ..Self::read(&text, base_dir, Some(path))? })
     }
 
     /// Reads a configuration from its text. Relative paths in it start at
@@ -142,6 +156,12 @@ impl Config {
             }
             _ => Err(fail(reader.problems)),
         }
+    }
+
+    /// What to do about a file with secrets that others than its owner can get at.
+    pub(crate) fn warning_of_exposure(&self) -> Option<String> {
+        let file = self.file.as_deref().filter(|_| self.exposed)?;
+        Some(exposure::warning(file, "secrets in clear"))
     }
 
     /// What the rows and the state belong to: the flag, else `datamartId`, else
@@ -214,6 +234,7 @@ impl Reader<'_> {
             sandbox,
             connector,
             warnings: Vec::new(),
+            exposed: false,
         })
     }
 
@@ -246,7 +267,7 @@ impl Reader<'_> {
                 return None;
             }
         };
-        Some(SourceConfig { name, config, place })
+        Some(SourceConfig { name, config: config.into(), place })
     }
 
     fn storage(&mut self, value: Value) -> Option<StorageConfig> {
@@ -261,7 +282,8 @@ impl Reader<'_> {
         };
         let name = name?;
         let alias = STORAGE_ALIASES.iter().find(|(alias, _)| *alias == name);
-        Some(StorageConfig { name: alias.map_or(name, |(_, name)| (*name).to_owned()), config, contracts })
+        let name = alias.map_or(name, |(_, name)| (*name).to_owned());
+        Some(StorageConfig { name, config: config.into(), contracts })
     }
 
     fn connector(&mut self, value: Value) -> Option<ConnectorRef> {
@@ -294,6 +316,7 @@ impl Reader<'_> {
             allow_requested: self.flag(&place, &mut object, "allow_requested"),
             mounts: mounts.into_iter().map(|mount| mount.relative_to(self.base_dir)).collect(),
             reveal_secrets: self.texts(&place, &mut object, "reveal_secrets", false, "[\"ApiSecret\"]"),
+            secrets: self.secret_rules(&place, &mut object),
             ca_file: ca_file.map(|path| self.base_dir.join(path)),
             limits: self.limits(&place, object),
         }

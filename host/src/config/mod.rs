@@ -6,6 +6,7 @@
 //! against the connector's JSON Schema and makes what the guest sees. Both
 //! steps report every problem at once, as [`ConfigProblems`].
 
+mod exposure;
 pub mod file;
 pub mod grants;
 mod json;
@@ -17,6 +18,7 @@ pub mod secret;
 pub mod spec;
 mod value;
 mod walk;
+pub mod wiped;
 mod words;
 
 pub use file::{Config, ConnectorRef, SourceConfig, StorageConfig};
@@ -24,5 +26,6 @@ pub use grants::{SandboxConfig, SandboxFlags, SandboxGrants};
 pub use problem::{ConfigProblems, Problem, ProblemKind};
 pub use resolve::{Resolved, resolve};
 pub use run_config::{RunConfig, RunType};
+pub use secret::rules::{SecretFlags, SecretRules};
 pub use secret::{Secret, Secrets};
 pub use spec::ConnectorSpec;

@@ -29,7 +29,7 @@ impl HttpObserver for Observer {
     fn denied(&self, denied: Denied) {
         let clean = |text: String| self.log.clean(&text);
         let Denied { attempt, reason, grant } = denied;
-        let denied = Denied { attempt: clean(attempt), reason, grant: grant.map(clean) };
+        let denied = Denied { attempt: clean(attempt), reason: clean(reason), grant: grant.map(clean) };
         if self.stats.denied(&denied) {
             self.log.emit(&Event::Denied(denied));
         }
@@ -37,6 +37,10 @@ impl HttpObserver for Observer {
 
     fn failed(&self, message: &str) {
         self.log.guest_line(Level::Debug, LogSource::Host, message, &[]);
+    }
+
+    fn noted(&self, message: &str) {
+        self.log.host_line(Level::Debug, message);
     }
 
     fn limit_reached(&self, limit: &'static str, message: &str) {

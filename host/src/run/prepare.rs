@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{Compiled, ComponentSource, RunnerOptions, ask, blocking, config_failure};
 use crate::config::resolve::{DEFAULT_STORAGE, storage_parameters};
+use crate::config::wiped::Wiped;
 use crate::config::{
     Config, ConfigProblems, ConnectorSpec, Problem, Resolved, RunConfig, SandboxGrants, Secrets, resolve,
 };
@@ -37,11 +38,13 @@ pub(super) struct Prepared {
 #[derive(Clone)]
 pub(super) struct StorageChoice {
     pub(super) name: String,
-    pub(super) parameters: Map<String, Value>,
+    pub(super) parameters: Wiped<Map<String, Value>>,
     pub(super) base_dir: PathBuf,
     pub(super) contracts: Contracts,
     /// The configuration names none.
     pub(super) is_default: bool,
+    /// What should be written otherwise.
+    pub(super) warnings: Vec<String>,
 }
 
 impl StorageChoice {
@@ -56,13 +59,14 @@ impl StorageChoice {
             let parameters = Map::from_iter([("Path".to_owned(), Value::from(DEFAULT_DATABASE))]);
             let name = DEFAULT_STORAGE.to_owned();
             let (base_dir, contracts) = (PathBuf::from("."), Contracts::default());
-            return Ok(Self { name, parameters, base_dir, contracts, is_default: true });
+            let (parameters, warnings) = (parameters.into(), Vec::new());
+            return Ok(Self { name, parameters, base_dir, contracts, is_default: true, warnings });
         };
         let file = config.file.as_deref();
         let name = registry::canonical_name(&storage.name)
             .map_err(|error| ConfigProblems::one(file, Problem::new("storage.name", error.to_string())))?
             .to_owned();
-        let parameters = storage_parameters(config, &|name| options.lookup(name), secrets)?;
+        let (parameters, warnings) = storage_parameters(config, &|name| options.lookup(name), secrets)?;
         let problems = registry::validate(&name, &parameters).into_iter().map(|problem| match problem {
             (Some(parameter), message) => {
                 Problem::new(format!("storage.config.{parameter}"), message).parameter(parameter)
@@ -71,7 +75,7 @@ impl StorageChoice {
         });
         ConfigProblems::check(file, problems.collect())?;
         let (base_dir, contracts) = (config.base_dir.clone(), storage.contracts.clone());
-        Ok(Self { name, parameters, base_dir, contracts, is_default: false })
+        Ok(Self { name, parameters, base_dir, contracts, is_default: false, warnings })
     }
 }
 
@@ -139,8 +143,12 @@ pub(super) async fn prepare(
     let storage = StorageChoice::of(&config, options, &mut secrets);
     let (mut resolved, storage) = both(resolved, storage)?;
     secrets.extend(std::mem::take(&mut resolved.secrets));
+    grants.secrets.check(&secrets, &grants.reveal_secrets)?;
+    secrets.set_rules(grants.secrets.clone());
     let secrets = Arc::new(secrets);
     let mut warnings = std::mem::take(&mut resolved.warnings);
+    let more: Vec<_> = storage.warnings.iter().filter(|more| !warnings.contains(more)).cloned().collect();
+    warnings.extend(more);
     warnings.extend(cache_note.map(|note| format!("the compiled component could not be kept: {note}")));
     Ok(Prepared { component, spec, resolved, secrets, grants, storage, run_config, data_mart_id, warnings })
 }

@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use http::Method;
 use tokio::time::Instant;
 
-use super::fault::Fault;
+use super::disclosure::Undisclosed;
+use super::fault::{Fault, Kind};
 use crate::report::Denied;
 
 /// A longer method is cut in messages.
@@ -28,6 +29,8 @@ pub trait HttpObserver: Send + Sync {
     fn denied(&self, denied: Denied);
     /// A request failed, such as `GET https://api.example.com/…: connection refused`.
     fn failed(&self, message: &str);
+    /// Something that an author looks for, such as a value that an answer held.
+    fn noted(&self, message: &str);
     /// A request failed for a limit, which is named by its key.
     fn limit_reached(&self, limit: &'static str, message: &str) {
         let _ = limit;
@@ -46,6 +49,8 @@ pub(crate) struct Exchange {
 struct Upload {
     last_progress: Instant,
     fault: Option<Fault>,
+    /// That a secret was refused has been told.
+    told: bool,
 }
 
 impl Exchange {
@@ -55,7 +60,7 @@ impl Exchange {
         Self {
             observer,
             attempt: format!("{method} {target}"),
-            upload: Mutex::new(Upload { last_progress: Instant::now(), fault: None }),
+            upload: Mutex::new(Upload { last_progress: Instant::now(), fault: None, told: false }),
         }
     }
 
@@ -67,6 +72,9 @@ impl Exchange {
     /// Tells the observer.
     pub(crate) fn report(&self, fault: &Fault) {
         if let Some(denied) = &fault.denied {
+            if std::mem::replace(&mut self.upload().told, true) {
+                return;
+            }
             self.observer.denied(Denied { attempt: self.attempt.clone(), ..Denied::clone(denied) });
             return;
         }
@@ -75,6 +83,12 @@ impl Exchange {
             Some(limit) => self.observer.limit_reached(limit, &message),
             None => self.observer.failed(&message),
         }
+    }
+
+    /// The fault of a request that would carry a secret where it may not go.
+    pub(crate) fn undisclosed(&self, undisclosed: Undisclosed) -> Fault {
+        let Undisclosed { reason, grant } = undisclosed;
+        Fault::denied(Kind::Denied, Denied { attempt: self.attempt.clone(), reason, grant })
     }
 
     /// The guest gave a piece of the request's body.
