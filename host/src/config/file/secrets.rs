@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::Reader;
-use crate::config::problem::Place;
+use crate::config::problem::{Place, Problem};
 use crate::config::secret::rules::SecretRules;
 use crate::sandbox::Origin;
 
@@ -38,10 +38,9 @@ impl Reader<'_> {
             let known = self.problems.len();
             let list = self.texts(&place, &mut object, &name, true, "[\"https://api.example.com\"]");
             if list.is_empty() && self.problems.len() == known {
-                self.missing(
-                    place.key(&name),
-                    "name at least one origin, such as [\"https://api.example.com\"]",
-                );
+                let problem = Problem::new(place.key(&name), "is empty");
+                self.problems
+                    .push(problem.hint("name at least one origin, such as [\"https://api.example.com\"]"));
             }
             origins.insert(name, list);
         }
