@@ -239,9 +239,9 @@ mod tests {
     #[test]
     fn every_token_of_an_answer_is_hidden_and_nothing_else() {
         let answer = json!({
-            "access_token": "a/1", "token_type": "Bearer", "expires_in": 3599, "scope": "all",
-            "refresh_token": "r-1", "id_token": "h.p.s", "issued_token_type": "urn:x", "refreshToken": "r-2",
-            "data": {"access_token": "d-1", "advertiser_ids": ["7"]}, "list": [{"accessToken": "l-1"}],
+            "access_token": "a/1-token", "token_type": "Bearer", "expires_in": 3599, "scope": "all",
+            "refresh_token": "r-1-token", "id_token": "h.p.s-token", "issued_token_type": "urn:x", "refreshToken": "r-2-token",
+            "data": {"access_token": "d-1-token", "advertiser_ids": ["7"]}, "list": [{"accessToken": "l-1-token"}],
             "error": null,
         });
         let shown = shown(&answer.to_string(), Asked::ForToken, "application/json").unwrap();
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_login_of_another_kind_has_its_tokens_at_the_top_or_below_data() {
-        let answer = r#"{"code":0,"data":{"access_token":"d-1","x":{"access_token":"deep"}},"rows":[{"id_token":"row"}]}"#;
+        let answer = r#"{"code":0,"data":{"access_token":"d-1-token","x":{"access_token":"deep"}},"rows":[{"id_token":"row"}]}"#;
         assert_eq!(
             shown(answer, Asked::WithSecret, "application/json").unwrap(),
             r#"{"code":0,"data":{"access_token":"<access_token>","x":{"access_token":"deep"}},"rows":[{"id_token":"row"}]}"#
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn forms_and_answers_of_a_wrong_type_are_read_too() {
-        let form = "access_token=gho%5F1&scope=repo&token_type=bearer";
+        let form = "access_token=gho%5F1-token&scope=repo&token_type=bearer";
         for content_type in ["application/x-www-form-urlencoded", "text/plain;charset=utf-8"] {
             let shown = shown(form, Asked::ForToken, content_type).unwrap();
             assert_eq!(
@@ -284,7 +284,7 @@ mod tests {
             );
         }
         assert_eq!(shown(form, Asked::WithSecret, "text/plain"), None);
-        let json = r#"{"access_token":"x-1"}"#;
+        let json = r#"{"access_token":"x-1-token"}"#;
         assert_eq!(
             shown(json, Asked::ForToken, "text/html").unwrap(),
             r#"{"access_token":"<access_token>"}"#

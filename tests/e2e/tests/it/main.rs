@@ -29,6 +29,7 @@ mod open_exchange_rates;
 mod output;
 mod preview;
 mod rest_json;
+mod secrets;
 mod state;
 mod storage;
 mod tiktok;
