@@ -89,6 +89,11 @@ pub(crate) fn hide(
 ) -> Result<Option<Vec<u8>>, Unhidden> {
     let mut learner = Learner { secrets, exchanged, learned: false };
     let answer = answer.strip_prefix(BYTE_ORDER_MARK).unwrap_or(answer);
+    // Rows are seldom worth a second look.
+    let names_one = |part: &&str| memmem::find(answer, part.as_bytes()).is_some();
+    if asked == Asked::WithSecret && !["oken", "OKEN", "\\u"].iter().any(names_one) {
+        return Ok(None);
+    }
     if let Ok(mut value) = serde_json::from_slice::<Value>(answer) {
         match asked {
             Asked::ForToken => learner.value(&mut value, LEVELS)?,
