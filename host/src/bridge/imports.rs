@@ -130,12 +130,12 @@ impl wit_state::Host for View<'_> {
         Ok(state.get(&key).cloned())
     }
 
-    fn set(&mut self, key: String, value: String) -> wasmtime::Result<Result<(), Error>> {
-        Ok(match self.imports {
-            Imports::Here(bridge) => bridge.set(key, value),
+    async fn set(&mut self, key: String, value: String) -> wasmtime::Result<Result<(), Error>> {
+        match self.imports {
+            Imports::Here(bridge) => Ok(bridge.set(key, value)),
             #[cfg(target_os = "linux")]
-            Imports::Host(remote) => remote.set(key, value),
-        })
+            Imports::Host(remote) => remote.set(key, value).await,
+        }
     }
 
     async fn commit(&mut self) -> wasmtime::Result<Result<(), Error>> {

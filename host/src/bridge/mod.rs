@@ -10,6 +10,7 @@ mod columns;
 pub(crate) mod imports;
 pub(crate) mod instance;
 mod json_lines;
+mod redact;
 mod refusal;
 pub mod schema;
 pub(crate) mod state;
@@ -17,6 +18,7 @@ mod value;
 
 use self::bindings::ow::connector::storage::Batch;
 use self::bindings::ow::connector::types::{self, Error, ErrorKind};
+use self::redact::Redaction;
 use self::refusal::{cancelled, error, invalid, limit};
 use self::state::RunState;
 use crate::cancel::Cancel;
@@ -25,7 +27,7 @@ use crate::report::log::RunLog;
 use crate::report::stats::Stats;
 use crate::sandbox::Limits;
 use crate::storage::worker::StorageHandle;
-use crate::storage::{StateChanges, StorageError, TableId, TableSchema, WriteMode};
+use crate::storage::{StorageError, TableId, TableSchema, WriteMode};
 
 /// Bytes of the names and descriptions of all tables of a run: the host and the
 /// storage keep them, and each commit writes them.
@@ -40,6 +42,7 @@ pub struct Bridge {
     open: Vec<Open>,
     numbers: HashMap<String, u32>,
     stats: Arc<Stats>,
+    redaction: Redaction,
     log: Arc<RunLog>,
     limits: Limits,
     cancel: Cancel,
@@ -80,6 +83,7 @@ impl Bridge {
             open: Vec::new(),
             numbers: HashMap::new(),
             stats,
+            redaction: Redaction::new(Arc::clone(&log)),
             log,
             limits,
             cancel,
@@ -94,11 +98,6 @@ impl Bridge {
     /// the run did not succeed.
     pub(crate) fn failed(&self) -> Option<&StorageError> {
         self.failed.as_ref()
-    }
-
-    /// Whether rows and state can be written.
-    pub(crate) fn writes(&self) -> bool {
-        self.storage.is_some()
     }
 
     /// Batches that were refused, and why the first was.
@@ -211,6 +210,7 @@ impl Bridge {
             self.refused.get_or_insert((0, message)).0 += 1;
         })?;
         for batch in batches.into_iter().filter(|batch| batch.num_rows() > 0) {
+            let batch = self.redaction.batch(&open.table, batch)?;
             let rows = u64::try_from(batch.num_rows()).unwrap_or(u64::MAX);
             let bytes = u64::try_from(batch.get_array_memory_size()).unwrap_or(u64::MAX);
             storage.write(open.id, batch).await.map_err(|failure| self.fail(failure))?;
@@ -222,15 +222,8 @@ impl Bridge {
     /// Sets a value of the state.
     pub(crate) fn set(&mut self, key: String, value: String) -> Result<(), Error> {
         self.storage()?;
+        let value = self.redaction.state(&key, value)?;
         self.state.set(key, value, &self.limits)
-    }
-
-    /// Takes over what a guest in another process has set.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn take_over(&mut self, changes: StateChanges) -> Result<(), Error> {
-        changes.into_iter().try_for_each(|(key, value)| {
-            self.state.set(key, value.unwrap_or_else(|| "null".to_owned()), &self.limits)
-        })
     }
 
     /// Makes the rows and the state durable.

@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+use super::exposure;
 use super::grants::SandboxConfig;
 use super::json;
 use super::problem::{ConfigProblems, Place, Problem, clip, found, nearest, one_line};
+use super::wiped::Wiped;
 use crate::isolation::Isolation;
 use crate::sandbox::{LimitOverrides, Limits, limits};
 use crate::storage::contract::Contracts;
 
 pub(crate) mod contracts;
+mod secrets;
 
 /// Keys of the file's object. `$schema` is for editors, `description` for
 /// people; both are OWOX's or everybody's habit and mean nothing to a run.
@@ -24,8 +27,19 @@ pub(crate) const KEYS: &[&str] =
 pub(crate) const LEGACY_SOURCE: &str = "integration";
 
 /// Keys of `sandbox` beside the limits.
-pub(crate) const GRANT_KEYS: &[&str] =
-    &["allow_net", "allow_requested", "deny_network", "mounts", "reveal_secrets", "ca_file", "isolation"];
+pub(crate) const GRANT_KEYS: &[&str] = &[
+    "allow_net",
+    "allow_requested",
+    "deny_network",
+    "mounts",
+    "reveal_secrets",
+    "secret_origins",
+    "allow_echo",
+    "reveal_tokens",
+    "redact_rows",
+    "ca_file",
+    "isolation",
+];
 
 /// The longest name of a data mart, in bytes: it becomes a key in storages.
 const MAX_NAME_BYTES: usize = 255;
@@ -64,6 +78,8 @@ pub struct Config {
     pub connector: Option<ConnectorRef>,
     /// What is accepted but should be written otherwise.
     pub warnings: Vec<String>,
+    /// Others than its owner can get at the file.
+    pub(crate) exposed: bool,
 }
 
 /// `source`. Its debug output has no values: they may be secrets.
@@ -73,7 +89,7 @@ pub struct SourceConfig {
     /// `source.name`.
     pub name: Option<String>,
     /// The parameters, as they stand.
-    pub config: Map<String, Value>,
+    pub config: Wiped<Map<String, Value>>,
     /// The section's key: `source`, or `integration` in an old file.
     pub(crate) place: Place,
 }
@@ -85,7 +101,7 @@ pub struct StorageConfig {
     /// The storage's name, aliases resolved.
     pub name: String,
     /// The parameters, as they stand.
-    pub config: Map<String, Value>,
+    pub config: Wiped<Map<String, Value>>,
     /// What happens when a stream brings something new.
     pub contracts: Contracts,
 }
@@ -124,9 +140,9 @@ pub struct ConnectorRef {
 impl Config {
     /// Reads a configuration file. Relative paths in it start at its folder.
     pub fn load(path: &Path) -> Result<Self, ConfigProblems> {
-        let text = json::read(path).map_err(|problem| ConfigProblems::one(Some(path), problem))?;
+        let (text, exposed) = json::read(path).map_err(|problem| ConfigProblems::one(Some(path), problem))?;
         let base_dir = path.parent().unwrap_or(Path::new(""));
-        Self::read(&text, base_dir, Some(path))
+        Ok(Self { exposed, ..Self::read(&text, base_dir, Some(path))? })
     }
 
     /// Reads a configuration from its text. Relative paths in it start at
@@ -146,6 +162,12 @@ impl Config {
             }
             _ => Err(fail(reader.problems)),
         }
+    }
+
+    /// What to do about a file with secrets that others than its owner can get at.
+    pub(crate) fn warning_of_exposure(&self) -> Option<String> {
+        let file = self.file.as_deref().filter(|_| self.exposed)?;
+        Some(exposure::warning(file, "secrets in clear"))
     }
 
     /// What the rows and the state belong to: the flag, else `datamartId`, else
@@ -222,6 +244,7 @@ impl<'a> Reader<'a> {
             sandbox,
             connector,
             warnings: Vec::new(),
+            exposed: false,
         })
     }
 
@@ -254,7 +277,7 @@ impl<'a> Reader<'a> {
                 return None;
             }
         };
-        Some(SourceConfig { name, config, place })
+        Some(SourceConfig { name, config: config.into(), place })
     }
 
     fn storage(&mut self, value: Value) -> Option<StorageConfig> {
@@ -269,7 +292,8 @@ impl<'a> Reader<'a> {
         };
         let name = name?;
         let alias = STORAGE_ALIASES.iter().find(|(alias, _)| *alias == name);
-        Some(StorageConfig { name: alias.map_or(name, |(_, name)| (*name).to_owned()), config, contracts })
+        let name = alias.map_or(name, |(_, name)| (*name).to_owned());
+        Some(StorageConfig { name, config: config.into(), contracts })
     }
 
     fn connector(&mut self, value: Value) -> Option<ConnectorRef> {
@@ -328,6 +352,7 @@ impl<'a> Reader<'a> {
             deny_network: self.flag(&place, &mut object, "deny_network"),
             mounts: mounts.into_iter().map(|mount| mount.relative_to(self.base_dir)).collect(),
             reveal_secrets: self.texts(&place, &mut object, "reveal_secrets", false, "[\"ApiSecret\"]"),
+            secrets: self.secret_rules(&place, &mut object),
             ca_file: ca_file.map(|path| self.base_dir.join(path)),
             isolation,
             limits: self.limits(&place, object),

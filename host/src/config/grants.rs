@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::secret::rules::{SecretFlags, SecretRules};
 use crate::isolation::Isolation;
 use crate::sandbox::{LimitOverrides, Limits, Mount, Origin};
 
@@ -20,6 +21,8 @@ pub struct SandboxConfig {
     pub mounts: Vec<Mount>,
     /// Secrets that the guest gets in clear.
     pub reveal_secrets: Vec<String>,
+    /// Where secrets go, and what may be shown.
+    pub secrets: SecretRules,
     /// Certificates to trust beside the system's; relative to the file's folder.
     pub ca_file: Option<PathBuf>,
     /// What keeps the run apart from the host beside the sandbox.
@@ -55,6 +58,9 @@ pub struct SandboxFlags {
     /// the configuration's `sandbox.reveal_secrets`.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub reveal_secret: Vec<String>,
+    /// Where secrets go, and what may be shown.
+    #[command(flatten)]
+    pub secrets: SecretFlags,
     /// Trust the certificates of this PEM file beside the system's. Wins over
     /// the configuration's `sandbox.ca_file`.
     #[arg(long, value_name = "PATH")]
@@ -83,6 +89,8 @@ pub struct SandboxGrants {
     pub mounts: Vec<Mount>,
     /// Secrets that the guest gets in clear.
     pub reveal_secrets: Vec<String>,
+    /// Where secrets go, and what may be shown.
+    pub secrets: SecretRules,
     /// Certificates to trust beside the system's.
     pub ca_file: Option<PathBuf>,
     /// What keeps the run apart from the host beside the sandbox.
@@ -112,6 +120,7 @@ impl SandboxConfig {
             allow_requested: self.allow_requested || flags.allow_requested,
             mounts,
             reveal_secrets: distinct(self.reveal_secrets.into_iter().chain(flags.reveal_secret)),
+            secrets: self.secrets.merged(flags.secrets),
             ca_file: flags.ca_file.or(self.ca_file),
             isolation: flags.isolation.or(self.isolation).unwrap_or_default(),
             limits: flags.limits.or(self.limits).resolve(),
@@ -193,6 +202,8 @@ mod tests {
             "other:/in:rw",
             "--reveal-secret",
             "Key",
+            "--secret-origin",
+            "Key=https://a.example",
             "--ca-file",
             "my.pem",
             "--memory",
@@ -204,6 +215,7 @@ mod tests {
         let mounts: Vec<String> = grants.mounts.iter().map(ToString::to_string).collect();
         assert_eq!(mounts, ["ref:/ref:ro", "other:/in:rw"]);
         assert_eq!(grants.reveal_secrets, ["ApiSecret", "Key"]);
+        assert_eq!(grants.secrets.origins.len(), 1);
         assert_eq!(grants.ca_file, Some("my.pem".into()));
         assert_eq!((grants.limits.memory, grants.limits.handles), (ByteSize::gib(1), 5));
         assert!(grants.allow_requested);

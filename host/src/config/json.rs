@@ -6,23 +6,29 @@ use std::path::Path;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
+use super::exposure;
 use super::problem::{Place, Problem, clip};
 
 /// The largest file: generous for ten thousands of account numbers, and an end
 /// for `/dev/zero`.
 pub(crate) const MAX_BYTES: u64 = 64 << 20;
 
-/// The text of a file.
-pub(crate) fn read(path: &Path) -> Result<String, Problem> {
+/// The text of a file, and whether others than its owner can get at it.
+pub(crate) fn read(path: &Path) -> Result<(Zeroizing<String>, bool), Problem> {
     let unreadable = |error: std::io::Error| Problem::new("", format!("cannot be read: {}", reason(&error)));
-    read_open(std::fs::File::open(path).map_err(unreadable)?)
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let exposed = exposure::is_exposed(&file);
+    Ok((read_open(file)?, exposed))
 }
 
 /// The text of a file that is open.
-pub(crate) fn read_open(file: std::fs::File) -> Result<String, Problem> {
+pub(crate) fn read_open(file: std::fs::File) -> Result<Zeroizing<String>, Problem> {
     let unreadable = |error: std::io::Error| Problem::new("", format!("cannot be read: {}", reason(&error)));
-    let mut bytes = Vec::new();
+    // As large as the file at once: what the bytes moved from would not be wiped.
+    let size = file.metadata().map_or(0, |metadata| metadata.len().min(MAX_BYTES));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1)));
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > MAX_BYTES {
         return Err(Problem::new("", format!("is larger than {} MiB", MAX_BYTES >> 20)));
@@ -30,11 +36,17 @@ pub(crate) fn read_open(file: std::fs::File) -> Result<String, Problem> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(Problem::new("", "is UTF-16 text").hint("save it as UTF-8"));
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
-        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
-        Problem::new(format!("line {line}"), "is no UTF-8 text").hint("save the file as UTF-8")
-    })
+    match String::from_utf8(std::mem::take(&mut *bytes)) {
+        Ok(text) => Ok(Zeroizing::new(text)),
+        Err(error) => {
+            let valid_up_to = error.utf8_error().valid_up_to();
+            let bytes = Zeroizing::new(error.into_bytes());
+            let valid = bytes.get(..valid_up_to).unwrap_or_default();
+            let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let problem = Problem::new(format!("line {line}"), "is no UTF-8 text");
+            Err(problem.hint("save the file as UTF-8"))
+        }
+    }
 }
 
 /// What the system said, without its number.

@@ -6,6 +6,7 @@
 //! against the connector's JSON Schema and makes what the guest sees. Both
 //! steps report every problem at once, as [`ConfigProblems`].
 
+mod exposure;
 pub mod file;
 pub mod grants;
 mod json;
@@ -18,6 +19,7 @@ pub mod secret;
 pub mod spec;
 mod value;
 mod walk;
+pub mod wiped;
 mod words;
 
 pub use file::{Config, ConnectorRef, SourceConfig, StorageConfig};
@@ -26,5 +28,6 @@ pub use policy::Policy;
 pub use problem::{ConfigProblems, Problem, ProblemKind};
 pub use resolve::{Resolved, resolve};
 pub use run_config::{RunConfig, RunType};
+pub use secret::rules::{SecretFlags, SecretRules};
 pub use secret::{Secret, Secrets};
 pub use spec::ConnectorSpec;

@@ -2,10 +2,13 @@
 //! of the run applied, defaults filled in, validated, secrets taken out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
+use zeroize::{Zeroize as _, Zeroizing};
 
+use super::exposure;
 use super::file::Config;
 use super::problem::{ConfigProblems, Place, Problem, clip, list, nearest};
 use super::run_config::{RunConfig, RunType, item};
@@ -13,6 +16,7 @@ use super::secret::Secrets;
 use super::spec::{ConnectorSpec, MAX_STEPS};
 use super::value::{self, Reader};
 use super::walk::{self, Filler};
+use super::wiped::{Wipe as _, Wiped};
 use super::words::{MISSING, MOST_ERRORS, Places, Words, parameter_name};
 
 /// The storage of a configuration that names none.
@@ -92,15 +96,16 @@ pub fn resolve(
     let mut secrets = Secrets::new();
     let mut reader = Reader::new(env, &config.base_dir, &mut secrets);
     let parameters = reader.parameters(&config.source.config);
-    let Reader { external, failed, problems: unreadable, .. } = reader;
+    let Reader { external, failed, exposed, problems: unreadable, .. } = reader;
     let places = Places { section: config.source.place.key("config"), overridden: BTreeMap::new() };
     let mut resolver = Resolver {
         spec,
         places,
-        value: Value::Object(parameters),
+        value: Value::Object(parameters).into(),
         texts: external.clone(),
         external,
         failed,
+        exposed,
         problems: Vec::new(),
         warnings: config.warnings.clone(),
     };
@@ -113,6 +118,7 @@ pub fn resolve(
     let marked = walk::secrets(&spec.config_schema, &resolver.value);
     resolver.validate(&marked);
     resolver.warn_of_blanks();
+    resolver.warn_of_exposure(config, &marked.texts);
     resolver.hide(&marked.texts, revealed, &mut secrets);
     ConfigProblems::check(config.file.as_deref(), resolver.problems)?;
     let base = guest_run_config(run_config, &resolver.value, spec);
@@ -124,49 +130,81 @@ pub fn resolve(
     })
 }
 
-/// The storage's parameters with their values looked up. What came from a
-/// variable or a file, and what has the name of a credential, is redacted from
-/// now on.
+/// A storage's parameters, and what should be written otherwise, one line each.
+pub type StorageParameters = (Wiped<Map<String, Value>>, Vec<String>);
+
+/// The storage's parameters with their values looked up, and what should be
+/// written otherwise. What came from a variable or a file, and what has the name of
+/// a credential, is redacted from now on.
 pub fn storage_parameters(
     config: &Config,
     env: &dyn Fn(&str) -> Option<String>,
     secrets: &mut Secrets,
-) -> Result<Map<String, Value>, ConfigProblems> {
-    let Some(storage) = &config.storage else { return Ok(Map::new()) };
+) -> Result<StorageParameters, ConfigProblems> {
+    let Some(storage) = &config.storage else { return Ok(Default::default()) };
     let mut reader = Reader::new(env, &config.base_dir, secrets);
     let mut parameters = reader.parameters(&storage.config);
-    let problems = std::mem::take(&mut reader.problems);
+    let Reader { problems, exposed, external, .. } = reader;
+    let mut warnings = Vec::new();
     for (name, value) in &parameters {
-        let name = name.to_ascii_lowercase();
-        let words = ["key", "secret", "token", "password", "credential", "serviceaccount"];
-        if let (Value::String(text), true) = (value, words.iter().any(|word| name.contains(word))) {
-            secrets.hide(text);
+        let Some(text) = value.as_str().filter(|text| is_credential(name, text)) else { continue };
+        hide_credential(text, secrets);
+        let at = value::step("", name);
+        if let Some(file) = exposed.get(&at) {
+            warnings.push(exposure::warning(file, &format!("the storage's '{}'", clip(name))));
+        } else if !external.contains(&at) {
+            warnings.extend(config.warning_of_exposure());
         }
     }
+    warnings.dedup();
     parameters.retain(|_, value| !value.is_null());
     let places = Places { section: Place::of("storage").key("config"), overridden: BTreeMap::new() };
-    let value = Value::Object(parameters);
+    let mut value = Wiped::from(Value::Object(parameters));
     let problems = problems
         .into_iter()
         .map(|(at, problem)| Problem { place: places.place(&value, &at).to_string(), ..problem });
     ConfigProblems::check(config.file.as_deref(), problems.collect())?;
-    match value {
-        Value::Object(parameters) => Ok(parameters),
-        _ => Ok(Map::new()),
+    match std::mem::take(&mut *value) {
+        Value::Object(parameters) => Ok((parameters.into(), warnings)),
+        _ => Ok((Map::new().into(), warnings)),
     }
+}
+
+/// Whether a storage's parameter is one that nobody else should know.
+fn is_credential(name: &str, text: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let words = ["key", "secret", "token", "password", "credential", "serviceaccount"];
+    words.iter().any(|word| name.contains(word)) || password_of(text).is_some()
+}
+
+/// Hides a credential, and of a URL the password by itself.
+fn hide_credential(text: &str, secrets: &mut Secrets) {
+    secrets.hide(text);
+    if let Some(password) = password_of(text) {
+        secrets.hide(&password);
+    }
+}
+
+/// The password in a URL such as `postgresql://user:password@host/db`.
+fn password_of(text: &str) -> Option<Zeroizing<String>> {
+    let url = url::Url::parse(text).ok()?;
+    let password = percent_encoding::percent_decode_str(url.password()?).decode_utf8().ok()?;
+    Some(Zeroizing::new(password.into_owned()))
 }
 
 /// The parameters on their way.
 struct Resolver<'a> {
     spec: &'a ConnectorSpec,
     places: Places,
-    value: Value,
+    value: Wiped<Value>,
     /// JSON Pointers of texts of variables, files and flags.
     texts: BTreeSet<String>,
     /// JSON Pointers of texts of variables and files: never shown.
     external: BTreeSet<String>,
     /// JSON Pointers of values that could not be had or are misspelt.
     failed: BTreeSet<String>,
+    /// Files that others than their owner can get at, by JSON Pointer.
+    exposed: BTreeMap<String, PathBuf>,
     problems: Vec<Problem>,
     warnings: Vec<String>,
 }
@@ -183,7 +221,7 @@ impl Resolver<'_> {
     fn rename(&mut self) {
         let known = walk::parameters(&self.spec.config_schema);
         let is_known = |name: &str| known.iter().any(|(known, _)| *known == name);
-        let Value::Object(parameters) = &mut self.value else { return };
+        let Value::Object(parameters) = &mut *self.value else { return };
         let names: Vec<String> = parameters.keys().filter(|name| !is_known(name)).cloned().collect();
         for name in names {
             let plain: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
@@ -194,6 +232,8 @@ impl Resolver<'_> {
                 for set in [&mut self.texts, &mut self.external, &mut self.failed] {
                     *set = set.iter().map(|at| moved(at, &old, &new)).collect();
                 }
+                let exposed = std::mem::take(&mut self.exposed).into_iter();
+                self.exposed = exposed.map(|(at, file)| (moved(&at, &old, &new), file)).collect();
                 if let Some(value) = parameters.remove(&name) {
                     parameters.insert(plain, value);
                 }
@@ -235,13 +275,16 @@ impl Resolver<'_> {
                     false => format!("it may override {}", list(allowed.iter().copied())),
                 };
                 self.problems.push(Problem::new(place, wrong).hint(hint).parameter(name));
-            } else if let Value::Object(parameters) = &mut self.value {
-                parameters.insert(name.to_owned(), value);
+            } else if let Value::Object(parameters) = &mut *self.value {
+                if let Some(mut old) = parameters.insert(name.to_owned(), value) {
+                    old.wipe();
+                }
                 let at = value::step("", name);
                 let below = format!("{at}/");
                 for set in [&mut self.texts, &mut self.external, &mut self.failed] {
                     set.retain(|other| *other != at && !other.starts_with(&below));
                 }
+                self.exposed.retain(|other, _| *other != at && !other.starts_with(&below));
                 if is_text {
                     self.texts.insert(at);
                 }
@@ -258,7 +301,7 @@ impl Resolver<'_> {
         if endless {
             let wrong = "there is no end of the defaults in the connector's schema";
             self.problems.push(Problem::new(&self.places.section, wrong));
-            self.value = Value::Object(Map::new());
+            *self.value = Value::Object(Map::new());
         }
         for (at, key, known) in unknown {
             if at.is_empty() && GENERIC_PARAMETERS.contains(&key.as_str()) {
@@ -322,13 +365,33 @@ impl Resolver<'_> {
 
     /// OWOX trims texts. We keep them as they are, and say so.
     fn warn_of_blanks(&mut self) {
-        let Value::Object(parameters) = &self.value else { return };
+        let Value::Object(parameters) = &*self.value else { return };
         for (name, value) in parameters {
             let padded = |text: &str| text.trim() != text && !text.trim().is_empty();
             if value.as_str().is_some_and(padded) {
                 let place = self.places.place(&self.value, &value::step("", name));
                 self.warnings.push(format!("{place}: starts or ends with white space, which is kept"));
             }
+        }
+    }
+
+    /// Files with secrets should be their owner's alone.
+    fn warn_of_exposure(&mut self, config: &Config, texts: &[String]) {
+        for (at, file) in &self.exposed {
+            if texts.contains(at) {
+                let name = clip(&parameter_name(&self.value, at));
+                self.warnings.push(exposure::warning(file, &format!("the secret '{name}'")));
+            }
+        }
+        let overridden = |at: &str| {
+            let is_below = |name: &String| {
+                at == value::step("", name) || at.starts_with(&value::step(&value::step("", name), ""))
+            };
+            self.places.overridden.keys().any(is_below)
+        };
+        let in_clear = |at: &&String| !self.external.contains(*at) && !overridden(at);
+        if texts.iter().any(|at| in_clear(&at)) {
+            self.warnings.extend(config.warning_of_exposure());
         }
     }
 
@@ -356,7 +419,9 @@ impl Resolver<'_> {
                     format!("if you trust it with the value, grant it: --reveal-secret {}", clip(&name));
                 self.problems.push(Problem::new(place, wrong).hint(hint).parameter(name).denied());
             } else {
-                *text = secrets.add(&name, text).to_owned();
+                let placeholder = secrets.add(&name, text);
+                text.zeroize();
+                *text = placeholder;
             }
         }
     }
@@ -638,12 +703,77 @@ mod tests {
         }}});
         let config = Config::parse(&text.to_string(), Path::new(".")).unwrap();
         let mut secrets = Secrets::new();
-        let parameters = storage_parameters(&config, &env, &mut secrets).unwrap();
+        let (parameters, warnings) = storage_parameters(&config, &env, &mut secrets).unwrap();
+        assert!(warnings.is_empty());
         assert_eq!(parameters["ServiceAccountJson"], "s3cret-env");
         assert_eq!(secrets.redact("s3cret-env inline-token my-project"), "*** *** my-project");
         let error = storage_parameters(&config, &|_| None, &mut secrets).unwrap_err();
         assert!(
             error.to_string().contains("storage.config.ServiceAccountJson: the environment variable 'TOKEN'")
+        );
+    }
+
+    #[test]
+    fn the_password_in_a_connection_string_is_redacted() {
+        let storage = json!({"name": "Postgres", "config": {"ConnectionString": "postgresql://me:hunter%402hunter@db.example/x"}});
+        let text = json!({"name": "n", "source": {"config": {}}, "storage": storage});
+        let config = Config::parse(&text.to_string(), Path::new(".")).unwrap();
+        let mut secrets = Secrets::new();
+        storage_parameters(&config, &env, &mut secrets).unwrap();
+        assert_eq!(
+            secrets.redact("me@db.example refused hunter@2hunter and hunter%402hunter"),
+            "me@db.example refused *** and ***"
+        );
+    }
+
+    /// The warnings of a file with these permissions.
+    #[cfg(unix)]
+    fn exposed(mode: u32, parameters: &Value, storage: &Value) -> Vec<String> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            path
+        };
+        write("token.txt", "s3cret-file");
+        let config = json!({"name": "n", "source": {"config": parameters}, "storage": {"name": "GoogleBigQuery", "config": storage}});
+        let config = Config::load(&write("cfg.json", &config.to_string())).unwrap();
+        let set = [("Pin".to_owned(), "12345".to_owned())];
+        let run_config = RunConfig::with_overrides(None, None, &set, None).unwrap();
+        let mut warnings = resolve(&config, &run_config, &spec(), &env, &[]).unwrap().warnings;
+        warnings.extend(storage_parameters(&config, &env, &mut Secrets::new()).unwrap().1);
+        let folder = folder.path().display().to_string();
+        warnings.iter().map(|warning| warning.replace(&folder, "DIR")).collect()
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_with_secrets_that_others_can_read_draw_a_warning() {
+        let auth = |token: Value| json!({"AuthType": {"oauth2": {"AccessToken": token}}});
+        let config = "DIR/cfg.json: holds secrets in clear, and others than its owner can read or write it: chmod 600 DIR/cfg.json";
+        let file = |what: &str| {
+            format!(
+                "DIR/token.txt: holds {what}, and others than its owner can read or write it: chmod 600 DIR/token.txt"
+            )
+        };
+        let clear = auth(json!("s3cret-value"));
+        assert_eq!(exposed(0o644, &clear, &json!({})), [config]);
+        assert_eq!(exposed(0o640, &clear, &json!({})), [config]);
+        assert_eq!(exposed(0o600, &clear, &json!({})), [""; 0]);
+        let in_file = auth(json!({"file": "token.txt"}));
+        assert_eq!(exposed(0o644, &in_file, &json!({})), [file("the secret 'AuthType.oauth2.AccessToken'")]);
+        assert_eq!(exposed(0o600, &in_file, &json!({})), [""; 0]);
+        // A variable's value, an override's, and what is no secret, are in no file.
+        assert_eq!(exposed(0o644, &auth(json!({"env": "TOKEN"})), &json!({})), [""; 0]);
+        let plain =
+            json!({"AuthType": "none", "Country": "CH", "Ids": [{"file": "token.txt"}], "Pin": "123"});
+        assert_eq!(exposed(0o644, &plain, &json!({"ProjectID": "p"})), [""; 0]);
+        let key = json!({"ServiceAccountJson": {"file": "token.txt"}, "OAuthAccessToken": "inline"});
+        assert_eq!(
+            exposed(0o644, &plain, &key),
+            [config.to_owned(), file("the storage's 'ServiceAccountJson'")]
         );
     }
 

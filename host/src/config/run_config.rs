@@ -102,7 +102,7 @@ impl fmt::Debug for RunConfig {
 impl RunConfig {
     /// Reads a run configuration file.
     pub fn load(path: &Path) -> Result<Self, ConfigProblems> {
-        let text = json::read(path).map_err(|problem| ConfigProblems::one(Some(path), problem))?;
+        let (text, _) = json::read(path).map_err(|problem| ConfigProblems::one(Some(path), problem))?;
         match Self::parse(&text) {
             Ok(run_config) => Ok(Self { file: Some(path.to_owned()), ..run_config }),
             Err(problems) => Err(ConfigProblems { file: Some(path.to_owned()), ..problems }),

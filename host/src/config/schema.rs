@@ -175,6 +175,7 @@ fn sandbox(origin: &Value, mount: &Value, limits: &Value) -> Value {
     );
     properties
         .insert("reveal_secrets".into(), list(&text, "Secret parameters that the connector gets in clear."));
+    secret_rules(&mut properties, origin, &list(&text, "Secrets that the connector may see in answers."));
     properties.insert(
         "isolation".into(),
         json!({
@@ -195,6 +196,27 @@ fn sandbox(origin: &Value, mount: &Value, limits: &Value) -> Value {
         "properties": properties,
         "additionalProperties": false,
     })
+}
+
+/// The keys that say where secrets go and what may be shown.
+fn secret_rules(properties: &mut Map<String, Value>, origin: &Value, allow_echo: &Value) {
+    let several = json!({"type": "array", "items": origin, "minItems": 1});
+    properties.insert(
+        "secret_origins".into(),
+        json!({
+            "type": ["object", "null"],
+            "additionalProperties": {"anyOf": [several, origin]},
+            "description": "The only origins that a secret goes to, by its name. Others go to every granted origin, but unencrypted to this machine alone.",
+            "examples": [{"AccessToken": ["https://api.example.com"]}],
+        }),
+    );
+    properties.insert("allow_echo".into(), allow_echo.clone());
+    let flag = |words: &str| json!({"type": ["boolean", "null"], "description": words});
+    properties.insert(
+        "reveal_tokens".into(),
+        flag("The connector gets the tokens that a server grants it in clear."),
+    );
+    properties.insert("redact_rows".into(), flag("Values of secrets in rows and state become '***'."));
 }
 
 fn connector() -> Value {

@@ -13,13 +13,14 @@
 //! be or begin with a blank; where a number or a boolean is wanted, blanks
 //! around it do not count.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use super::exposure;
 use super::json::reason;
 use super::problem::{Problem, clip};
 use super::secret::Secrets;
@@ -42,6 +43,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) external: BTreeSet<String>,
     /// JSON Pointers of the values that could not be had.
     pub(crate) failed: BTreeSet<String>,
+    /// The files of values that others than their owner can get at, by JSON Pointer.
+    pub(crate) exposed: BTreeMap<String, PathBuf>,
     /// What went wrong, by JSON Pointer.
     pub(crate) problems: Vec<(String, Problem)>,
 }
@@ -49,7 +52,7 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(crate) fn new(env: Env<'a>, base_dir: &'a Path, secrets: &'a mut Secrets) -> Self {
         let (external, failed) = (BTreeSet::new(), BTreeSet::new());
-        Self { env, base_dir, secrets, external, failed, problems: Vec::new() }
+        Self { env, base_dir, secrets, external, failed, exposed: BTreeMap::new(), problems: Vec::new() }
     }
 
     /// All parameters of a section.
@@ -107,8 +110,14 @@ impl<'a> Reader<'a> {
     }
 
     fn file(&mut self, path: &str, at: &str) -> Value {
-        match read_text(&self.base_dir.join(path)) {
-            Ok(text) => self.found(text, at),
+        let file = self.base_dir.join(path);
+        match read_text(&file) {
+            Ok((text, exposed)) => {
+                if exposed {
+                    self.exposed.insert(at.to_owned(), file);
+                }
+                self.found(text, at)
+            }
             Err(why) => {
                 let wrong = format!("the file '{}' cannot be used: {why}", clip(path));
                 self.fail(at, wrong, "relative paths start at the configuration's folder")
@@ -131,17 +140,21 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The text of a file that is a value.
-fn read_text(path: &Path) -> Result<String, String> {
-    let mut bytes = Zeroizing::new(Vec::new());
+/// The text of a file that is a value, and whether others than its owner can get
+/// at it.
+fn read_text(path: &Path) -> Result<(String, bool), String> {
     let file = std::fs::File::open(path).map_err(|error| reason(&error))?;
+    let exposed = exposure::is_exposed(&file);
+    // As large as the file at once: what the bytes moved from would not be wiped.
+    let size = file.metadata().map_or(0, |metadata| metadata.len().min(MAX_FILE_BYTES));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1)));
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| reason(&error))?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(format!("it is larger than {} MiB", MAX_FILE_BYTES >> 20));
     }
     let text = std::str::from_utf8(&bytes).map_err(|_| "it is no UTF-8 text".to_owned())?;
     let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
-    Ok(text.to_owned())
+    Ok((text.to_owned(), exposed))
 }
 
 /// The JSON Pointer of a key or an item.

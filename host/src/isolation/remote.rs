@@ -23,7 +23,7 @@ use super::http as wire_http;
 use super::wire::{self, ToHost, path};
 use super::{HTTP_REQUESTS, batch};
 use crate::bridge::bindings::ow::connector::storage::{Batch, WriteMode};
-use crate::bridge::bindings::ow::connector::types::{Error, ErrorKind, Stream};
+use crate::bridge::bindings::ow::connector::types::{Error, Stream};
 use crate::bridge::state::RunState;
 use crate::cancel::Cancel;
 use crate::report::log::RunLog;
@@ -130,15 +130,14 @@ impl Body for Fed {
 /// What the connector last said of its progress, until it is told.
 pub(super) type Said = Arc<Mutex<Option<ToHost>>>;
 
-/// What lies behind the imports of a guest in a worker. Its state is a copy that
-/// goes to the host with each commit; the host checks it again.
+/// What lies behind the imports of a guest in a worker. The host has the state;
+/// here is a copy, to read from.
 pub(crate) struct Remote {
     pub(super) link: Link,
     pub(crate) state: RunState,
     pub(crate) log: Arc<RunLog>,
     pub(crate) cancel: Cancel,
     pub(super) limits: Limits,
-    pub(super) writes: bool,
     pub(super) said: Said,
 }
 
@@ -152,32 +151,19 @@ impl Remote {
         Ok(self.link.ask(&path, batch::encode(rows)?).await?)
     }
 
-    pub(crate) fn set(&mut self, key: String, value: String) -> Result<(), Error> {
-        if self.cancel.is_cancelled() {
-            return Err(refused(ErrorKind::Cancelled, "the run was cancelled"));
-        }
-        if !self.writes {
-            return Err(refused(ErrorKind::Denied, "rows and state cannot be written outside a run"));
-        }
-        self.state.set(key, value, &self.limits)
+    pub(crate) async fn set(&mut self, key: String, value: String) -> wasmtime::Result<Result<(), Error>> {
+        let answer: Result<Option<String>, Error> = self.link.call(path::SET, &(&key, &value)).await?;
+        Ok(answer.and_then(|other| self.state.set(key, other.unwrap_or(value), &self.limits)))
     }
 
     pub(crate) async fn commit(&mut self) -> wasmtime::Result<Result<(), Error>> {
-        let answer: Result<(), Error> = self.link.call(path::COMMIT, self.state.changes()).await?;
-        if answer.is_ok() {
-            self.state.committed();
-        }
-        Ok(answer)
+        Ok(self.link.call(path::COMMIT, &()).await?)
     }
 
     pub(crate) fn said(&self, done: u64, total: Option<u64>, unit: String) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         *said = Some(ToHost::Progress { done, total, unit });
     }
-}
-
-fn refused(kind: ErrorKind, message: &str) -> Error {
-    Error { kind, message: message.to_owned(), parameter: None, retry_after_ms: None }
 }
 
 /// The way of a guest's requests from a worker to the gate of the host.

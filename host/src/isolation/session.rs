@@ -43,7 +43,6 @@ use crate::sandbox::guest::GuestOptions;
 use crate::sandbox::http::{HttpGate, Outlet};
 use crate::sandbox::mount::Access;
 use crate::sandbox::scratch::Scratch;
-use crate::storage::StateChanges;
 
 /// Bytes of a message beside what a call hands over.
 const MESSAGE: usize = 1024 * 1024;
@@ -92,7 +91,6 @@ impl Session {
     pub(crate) async fn open(
         (program, code, name): (&Program, &Sealed, &str),
         options: &GuestOptions<'_>,
-        writes: bool,
         services: Services,
     ) -> Result<Self, Failure> {
         let fail = |error: io::Error| cannot_start(program, &error);
@@ -100,7 +98,7 @@ impl Session {
             Failure::new(FailureClass::Internal, format!("cannot make a scratch folder: {error}"))
         })?;
         let (mut child, socket) = Child::spawn(program, code).map_err(fail)?;
-        let work = work(name, options, writes, &services, &scratch).await;
+        let work = work(name, options, &services, &scratch).await;
         let start = Start { make: make(), work: Work::Run(Box::new(work)) };
         let socket = match introduce(socket, &start).await {
             Ok(Ok(socket)) => socket,
@@ -209,7 +207,7 @@ impl Session {
             }
         };
         let Some(answer) = answer else { return Err(self.died()) };
-        let Answer { returned, scratch, folders, refusals, changes, meters, dropped_log_lines } = answer;
+        let Answer { returned, scratch, folders, refusals, meters, dropped_log_lines } = answer;
         let log = Arc::clone(&self.services.log);
         let clean = |text: &str| log.clean(text);
         self.services.control.measured(meters.memory, meters.peak_memory, meters.cpu_nanos);
@@ -221,14 +219,7 @@ impl Session {
             }
         }
         self.refusals = refusals.into_iter().take(REFUSALS).map(|refusal| refusal.denied(clean)).collect();
-        self.set(changes).await?;
         returned.map_err(|told| told.failure(clean))
-    }
-
-    /// Takes over what the guest had set since its last commit.
-    async fn set(&self, changes: StateChanges) -> Result<(), Failure> {
-        let mut bridge = self.services.bridge.lock().await;
-        bridge.take_over(changes).map_err(|_| unsound())
     }
 
     fn tell(&self, message: &ToWorker) {
@@ -263,13 +254,7 @@ fn unsound() -> Failure {
     )
 }
 
-async fn work(
-    name: &str,
-    options: &GuestOptions<'_>,
-    writes: bool,
-    services: &Services,
-    scratch: &Scratch,
-) -> RunWork {
+async fn work(name: &str, options: &GuestOptions<'_>, services: &Services, scratch: &Scratch) -> RunWork {
     let limits = services.control.limits().clone();
     let environment = options.environment.iter();
     let mounts = options.mounts.iter();
@@ -283,7 +268,6 @@ async fn work(
             .collect(),
         scratch: scratch.path().to_owned(),
         state: services.bridge.lock().await.state.values().clone(),
-        writes,
     }
 }
 
@@ -348,6 +332,7 @@ async fn answer_to(
     let _turn = control.turn.acquire().await.map_err(io::Error::other)?;
     match path.as_str() {
         path::OPEN => open(body, &services).await,
+        path::SET => set(body, &services).await,
         path::COMMIT => commit(body, &services).await,
         other => match other.strip_prefix(path::WRITE).and_then(|number| number.parse().ok()) {
             Some(writer) => write(writer, body, &services).await,
@@ -433,13 +418,16 @@ async fn write(writer: u32, body: Incoming, services: &Services) -> io::Result<A
     answer(&services.bridge.lock().await.write(writer, batch::decode(body)?).await)
 }
 
-async fn commit(body: Incoming, services: &Services) -> io::Result<AnyBody> {
-    let changes: StateChanges = message(body, services).await?;
+async fn set(body: Incoming, services: &Services) -> io::Result<AnyBody> {
+    let (key, value): (String, String) = message(body, services).await?;
     let mut bridge = services.bridge.lock().await;
-    match bridge.take_over(changes) {
-        Ok(()) => answer(&bridge.commit().await),
-        Err(refused) => answer(&Err::<(), _>(refused)),
-    }
+    let taken = bridge.set(key.clone(), value.clone());
+    answer(&taken.map(|()| bridge.state.values().get(&key).filter(|taken| **taken != value).cloned()))
+}
+
+async fn commit(body: Incoming, services: &Services) -> io::Result<AnyBody> {
+    let () = message(body, services).await?;
+    answer(&services.bridge.lock().await.commit().await)
 }
 
 async fn http(body: Incoming, services: Services) -> io::Result<AnyBody> {

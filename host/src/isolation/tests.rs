@@ -128,6 +128,7 @@ impl HttpObserver for Deaf {
     }
     fn secret_used(&self, _: &str, _: &str, _: u64) {}
     fn denied(&self, _: crate::report::Denied) {}
+    fn noted(&self, _: &str) {}
     fn failed(&self, _: &str) {}
 }
 
@@ -158,7 +159,7 @@ async fn with_evil_worker(behaviour: &str) -> Failure {
     let (program, code) = (Program::this(), Sealed::new(behaviour.as_bytes()).unwrap());
     let run = async {
         let mut session =
-            Session::open((&program, &code, behaviour), &GuestOptions::default(), true, services).await?;
+            Session::open((&program, &code, behaviour), &GuestOptions::default(), services).await?;
         session.run().await
     };
     match control.bounded(run).await {

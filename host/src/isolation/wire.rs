@@ -20,7 +20,6 @@ use crate::failure::{Failure, FailureClass};
 use crate::report::audit::FolderCounts;
 use crate::report::{Denied, DeniedCount, Level, LogSource};
 use crate::sandbox::Limits;
-use crate::storage::StateChanges;
 
 /// What the requests of a worker are for.
 pub(super) mod path {
@@ -31,7 +30,10 @@ pub(super) mod path {
     pub(crate) const OPEN: &str = "/open";
     /// A batch for the writer whose number follows; see `batch`.
     pub(crate) const WRITE: &str = "/write/";
-    /// The changes of the state; back nothing or an error.
+    /// A key and a value of the state; back the value as it was taken, if it is
+    /// another, or an error.
+    pub(crate) const SET: &str = "/set";
+    /// Nothing; back nothing or an error.
     pub(crate) const COMMIT: &str = "/commit";
     /// A request of the guest; see `http`.
     pub(crate) const HTTP: &str = "/http";
@@ -71,8 +73,6 @@ pub(super) struct RunWork {
     pub(super) mounts: Vec<(PathBuf, String, bool)>,
     pub(super) scratch: PathBuf,
     pub(super) state: BTreeMap<String, String>,
-    /// Rows and state may be written.
-    pub(super) writes: bool,
 }
 
 /// A function of the connector.
@@ -120,8 +120,6 @@ pub(super) struct Answer {
     pub(super) folders: Vec<(String, FolderCounts)>,
     /// What was refused there.
     pub(super) refusals: Vec<Refusal>,
-    /// What was set since the last commit.
-    pub(super) changes: StateChanges,
     pub(super) meters: Meters,
     pub(super) dropped_log_lines: u64,
 }

@@ -33,7 +33,6 @@ use crate::sandbox::guest::GuestOptions;
 use crate::sandbox::http::HttpState;
 use crate::sandbox::mount::{Access, Mount};
 use crate::sandbox::{cache, engine};
-use crate::storage::StateChanges;
 
 /// Bytes of what the host says first: the configuration is in it.
 const MAX_START: u64 = 1024 * 1024 * 1024;
@@ -184,17 +183,12 @@ impl Worker {
         while let Some(call) = calls.recv().await {
             let returned = self.call(call).await.map_err(Into::into);
             self.tell_said();
-            let changes = match self.instance.as_mut().map(Instance::imports) {
-                Some(Imports::Host(remote)) => remote.state.changes().clone(),
-                _ => StateChanges::new(),
-            };
             let (folders, refusals) = self.instance.as_ref().map(Instance::folders).unwrap_or_default();
             let answer = Answer {
                 returned,
                 folders: folders.into_iter().map(|folder| (folder.guest, folder.counts)).collect(),
                 refusals: refusals.into_iter().map(Into::into).collect(),
                 scratch: self.instance.as_ref().and_then(Instance::refused_scratch).map(Into::into),
-                changes,
                 meters: meters(&self.control),
                 dropped_log_lines: self.log.dropped(),
             };
@@ -278,7 +272,6 @@ async fn instantiate(
         log: Arc::clone(log),
         cancel: control.cancel().clone(),
         limits: control.limits().clone(),
-        writes: work.writes,
         said: Arc::clone(said),
     };
     let http = HttpState::with_outlet(Box::new(RemoteOutlet::new(link.clone())), control.limits());

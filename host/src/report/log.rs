@@ -88,6 +88,12 @@ impl RunLog {
         self.emit(&Event::Log { level, source: LogSource::Host, message, fields: Vec::new() });
     }
 
+    /// The secrets that are kept out of the log.
+    #[must_use]
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
     /// Hands any event on.
     pub fn emit(&self, event: &Event) {
         if let Some(sink) = &self.sink {

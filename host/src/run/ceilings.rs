@@ -258,11 +258,6 @@ impl<'a> Ceilings<'a> {
     pub(super) fn redact_rows(&self) -> bool {
         self.policies.iter().any(|policy| policy.redact_rows)
     }
-
-    /// Refuses what a policy demands and this host cannot do.
-    pub(super) fn cannot(&mut self, key: &str, demand: impl fmt::Display) {
-        self.violates(key, format!("a policy demands {demand}, which this ow-host cannot do"));
-    }
 }
 
 fn file(policy: &Policy) -> impl fmt::Display + '_ {

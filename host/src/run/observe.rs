@@ -41,7 +41,7 @@ impl HttpObserver for Observer {
         // Granting one origin would not help.
         let (reason, grant) = match (self.stats.audit().network_denied_by(), grant) {
             (Some(by), Some(_)) => (format!("the network is denied by {by}"), None),
-            (_, grant) => (reason, grant.map(clean)),
+            (_, grant) => (clean(reason), grant.map(clean)),
         };
         let denied = Denied { attempt: clean(attempt), reason, grant };
         if self.stats.denied(&denied) {
@@ -51,6 +51,10 @@ impl HttpObserver for Observer {
 
     fn failed(&self, message: &str) {
         self.log.guest_line(Level::Debug, LogSource::Host, message, &[]);
+    }
+
+    fn noted(&self, message: &str) {
+        self.log.host_line(Level::Debug, message);
     }
 
     fn limit_reached(&self, limit: &'static str, message: &str) {

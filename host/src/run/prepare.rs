@@ -10,6 +10,7 @@ use super::ceilings::Ceilings;
 use super::{Compiled, ComponentSource, RunnerOptions, ask, blocking, config_failure, trust};
 use crate::config::problem::list;
 use crate::config::resolve::{DEFAULT_STORAGE, storage_parameters};
+use crate::config::wiped::Wiped;
 use crate::config::{
     Config, ConfigProblems, ConnectorSpec, Problem, Resolved, RunConfig, SandboxGrants, Secrets, resolve,
 };
@@ -50,11 +51,13 @@ const GUEST_VARIABLES: [&str; 4] = ["OW_CONFIG", "OW_RUN_CONFIG", "OW_DATAMART_I
 #[derive(Clone)]
 pub(super) struct StorageChoice {
     pub(super) name: String,
-    pub(super) parameters: Map<String, Value>,
+    pub(super) parameters: Wiped<Map<String, Value>>,
     pub(super) base_dir: PathBuf,
     pub(super) contracts: Contracts,
     /// The configuration names none.
     pub(super) is_default: bool,
+    /// What should be written otherwise.
+    pub(super) warnings: Vec<String>,
 }
 
 impl StorageChoice {
@@ -69,13 +72,14 @@ impl StorageChoice {
             let parameters = Map::from_iter([("Path".to_owned(), Value::from(DEFAULT_DATABASE))]);
             let name = DEFAULT_STORAGE.to_owned();
             let (base_dir, contracts) = (PathBuf::from("."), Contracts::default());
-            return Ok(Self { name, parameters, base_dir, contracts, is_default: true });
+            let (parameters, warnings) = (parameters.into(), Vec::new());
+            return Ok(Self { name, parameters, base_dir, contracts, is_default: true, warnings });
         };
         let file = config.file.as_deref();
         let name = registry::canonical_name(&storage.name)
             .map_err(|error| ConfigProblems::one(file, Problem::new("storage.name", error.to_string())))?
             .to_owned();
-        let parameters = storage_parameters(config, &|name| options.lookup(name), secrets)?;
+        let (parameters, warnings) = storage_parameters(config, &|name| options.lookup(name), secrets)?;
         let problems = registry::validate(&name, &parameters).into_iter().map(|problem| match problem {
             (Some(parameter), message) => {
                 Problem::new(format!("storage.config.{parameter}"), message).parameter(parameter)
@@ -84,7 +88,7 @@ impl StorageChoice {
         });
         ConfigProblems::check(file, problems.collect())?;
         let (base_dir, contracts) = (config.base_dir.clone(), storage.contracts.clone());
-        Ok(Self { name, parameters, base_dir, contracts, is_default: false })
+        Ok(Self { name, parameters, base_dir, contracts, is_default: false, warnings })
     }
 }
 
@@ -162,9 +166,9 @@ pub(super) async fn prepare(
         check_apart(mount, options)?;
     }
     let mut ceilings = Ceilings::new(&options.policies);
-    let grants = ceilings.grants(&config.sandbox, flags, grants);
+    let mut grants = ceilings.grants(&config.sandbox, flags, grants);
+    grants.secrets.redact_rows |= ceilings.redact_rows();
     ceilings.storage(config.storage.as_ref(), DEFAULT_STORAGE);
-    demand(&mut ceilings);
     let (file, signed_by) = admit(options, source, &config, &grants, &mut ceilings).await?;
     let (component, cache_note) = compile(options, file, grants.isolation, &grants.limits).await?;
     let spec = ask::spec(&component, &grants.limits, &options.cancel).await?;
@@ -176,9 +180,13 @@ pub(super) async fn prepare(
     let storage = StorageChoice::of(&config, options, &mut secrets);
     let (mut resolved, storage) = both(resolved, storage)?;
     secrets.extend(std::mem::take(&mut resolved.secrets));
+    grants.secrets.check(&secrets, &grants.reveal_secrets)?;
+    secrets.set_rules(grants.secrets.clone());
     let secrets = Arc::new(secrets);
     let mut warnings = std::mem::take(&mut resolved.warnings);
     warnings.extend(unreachable(&grants, &spec));
+    let more: Vec<_> = storage.warnings.iter().filter(|more| !warnings.contains(more)).cloned().collect();
+    warnings.extend(more);
     warnings.extend(cache_note.map(|note| format!("the compiled component could not be kept: {note}")));
     let policies = options.policies.iter().map(|policy| policy.file.display().to_string()).collect();
     Ok(Prepared {
@@ -194,13 +202,6 @@ pub(super) async fn prepare(
         policies,
         signed_by,
     })
-}
-
-/// What policies demand of the host itself.
-fn demand(ceilings: &mut Ceilings<'_>) {
-    if ceilings.redact_rows() {
-        ceilings.cannot("redact_rows", "redaction of rows");
-    }
 }
 
 /// Reads the component's file and refuses it, unless it is what the policies, the

@@ -54,7 +54,6 @@ impl Session {
             }
             #[cfg(target_os = "linux")]
             Code::Apart(program, code) => {
-                let writes = bridge.writes();
                 let services = apart::Services {
                     bridge: Arc::new(tokio::sync::Mutex::new(bridge)),
                     gate,
@@ -63,7 +62,7 @@ impl Session {
                     control: Arc::clone(control),
                 };
                 let program = (program, code, component.name.as_str());
-                let opened = apart::Session::open(program, options, writes, services);
+                let opened = apart::Session::open(program, options, services);
                 Ok(Self::Apart(Box::new(control.bounded(opened).await?)))
             }
         }

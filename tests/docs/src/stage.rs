@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
@@ -82,7 +83,10 @@ impl Stage {
 
     /// Writes a file that a document shows.
     pub fn write(&self, name: &str, text: &str) {
-        fs::write(self.path().join(name), self.to_stage(text)).unwrap();
+        let path = self.path().join(name);
+        fs::write(&path, self.to_stage(text)).unwrap();
+        // It may hold secrets.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     /// Runs a line such as `TOKEN=x ow-host run …`; its output, and its exit code.

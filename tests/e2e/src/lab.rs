@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -52,11 +53,12 @@ impl Lab {
         std::fs::hard_link(file, &there).or_else(|_| std::fs::copy(file, &there).map(drop)).unwrap();
     }
 
-    /// Writes a file of the folder.
+    /// Writes a file of the folder, for its owner alone: it may hold secrets.
     pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, bytes).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         path
     }
 

@@ -157,7 +157,8 @@ fn secret(p: &Parameters) -> Outcome {
     }
     rows::saw("password", &secret)?;
     rows::saw("signing key", &plain_secret)?;
-    state::set("password", &serde_json::Value::from(secret.clone()).to_string())?;
+    let kept = state::set("password", &serde_json::Value::from(secret.clone()).to_string());
+    rows::saw("state", &kept.map_or_else(|refused| refused.message, |()| "kept".to_owned()))?;
     match p.flag("Fail") {
         true => Err(plain(ErrorKind::Auth, &format!("the source refused {secret} and {plain_secret}"))),
         false => Ok(()),

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use http::Method;
 use tokio::time::Instant;
 
-use super::fault::Fault;
+use super::disclosure::Undisclosed;
+use super::fault::{Fault, Kind};
 use crate::report::Denied;
 use crate::report::audit::Traffic;
 
@@ -33,6 +34,8 @@ pub trait HttpObserver: Send + Sync {
     fn denied(&self, denied: Denied);
     /// A request failed, such as `GET https://api.example.com/…: connection refused`.
     fn failed(&self, message: &str);
+    /// Something that an author looks for, such as a value that an answer held.
+    fn noted(&self, message: &str);
     /// A request failed for a limit, which is named by its key.
     fn limit_reached(&self, limit: &'static str, message: &str) {
         let _ = limit;
@@ -53,6 +56,8 @@ pub(crate) struct Exchange {
 struct Upload {
     last_progress: Instant,
     fault: Option<Fault>,
+    /// That a secret was refused has been told.
+    told: bool,
 }
 
 impl Exchange {
@@ -64,7 +69,7 @@ impl Exchange {
             attempt: format!("{method} {target}"),
             origin: target.to_owned(),
             traffic: OnceLock::new(),
-            upload: Mutex::new(Upload { last_progress: Instant::now(), fault: None }),
+            upload: Mutex::new(Upload { last_progress: Instant::now(), fault: None, told: false }),
         }
     }
 
@@ -76,6 +81,9 @@ impl Exchange {
     /// Tells the observer.
     pub(crate) fn report(&self, fault: &Fault) {
         if let Some(denied) = &fault.denied {
+            if std::mem::replace(&mut self.upload().told, true) {
+                return;
+            }
             self.observer.denied(Denied { attempt: self.attempt.clone(), ..Denied::clone(denied) });
             return;
         }
@@ -104,11 +112,15 @@ impl Exchange {
         self.traffic().received(bytes);
     }
 
-    /// Values of secrets are put into the request.
-    pub(crate) fn put_secrets(&self, uses: &[(&str, u64)]) {
-        for (name, times) in uses {
-            self.observer.secret_used(name, &self.origin, *times);
-        }
+    /// The value of a secret is put into the request.
+    pub(crate) fn put_secret(&self, name: &str) {
+        self.observer.secret_used(name, &self.origin, 1);
+    }
+
+    /// The fault of a request that would carry a secret where it may not go.
+    pub(crate) fn undisclosed(&self, undisclosed: Undisclosed) -> Fault {
+        let Undisclosed { reason, grant } = undisclosed;
+        Fault::denied(Kind::Denied, Denied { attempt: self.attempt.clone(), reason, grant })
     }
 
     /// The guest gave a piece of the request's body.

@@ -1,8 +1,9 @@
 //! The gate itself: what a request passes, in this order, before it is sent.
 //!
 //! Scheme and method; the operator's grants; the number of requests under way;
-//! secrets into their places; the check of the address (`connect`); limits of
-//! time and size on the way there and back. Redirects are answers like others:
+//! secrets into their places, as far as they may go there; the check of the address
+//! (`connect`); limits of time and size on the way there and back; secrets out of
+//! the answer. Redirects are answers like others:
 //! the guest follows them, and every hop passes the gate again.
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, PROXY_AUTHORIZATION, RANGE, USER_AGENT};
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
@@ -27,14 +29,17 @@ use wasmtime_wasi_http::{
     WasiHttpHooks,
 };
 
+use super::answer::{Guard, Told, ask_for_readable};
 use super::client::{HttpClient, Shared};
 use super::connect::{Connector, no_connection};
+use super::disclosure::Disclosure;
 use super::exchange::{Exchange, HttpObserver};
 use super::fault::{Fault, Kind};
 use super::limited_body::{OutgoingBody, RequestBody, ResponseBody, too_large};
 use super::origin::{CanonicalHost, Origin};
+use super::substitute::BadHeader;
 use super::target::Target;
-use super::{address, substitute};
+use super::{address, substitute, token};
 use crate::config::secret::Secrets;
 use crate::report::Denied;
 use crate::sandbox::limits::Limits;
@@ -42,8 +47,8 @@ use crate::sandbox::limits::Limits;
 /// What the gate calls itself where the guest says nothing.
 const DEFAULT_USER_AGENT: &str = concat!("ow-host/", env!("CARGO_PKG_VERSION"));
 
-/// The largest body that is collected to put secrets into it. A body with
-/// credentials is small; a larger one is data, and streams.
+/// The largest body that is collected to put secrets into it, so that its length
+/// can be sent. A body with credentials is small; a larger one is data, and streams.
 const MAX_COLLECTED: usize = 1024 * 1024;
 
 /// How long an unused connection is kept. Servers close theirs after a minute
@@ -76,6 +81,8 @@ struct Inner {
     grants: Arc<[Origin]>,
     limits: Limits,
     secrets: Arc<Secrets>,
+    /// The secrets that answers were told to hold.
+    told: Told,
     observer: Arc<dyn HttpObserver>,
     under_way: Arc<Semaphore>,
     pool: Pool,
@@ -108,6 +115,7 @@ impl HttpGate {
             grants,
             limits: limits.clone(),
             secrets,
+            told: Told::default(),
             observer,
             under_way: Arc::new(Semaphore::new(under_way.min(Semaphore::MAX_PERMITS))),
             pool: pool(connector, limits),
@@ -262,11 +270,19 @@ impl Inner {
         self.authorize(request.method(), target, exchange)?;
         let permit = self.permit().await?;
         exchange.restart();
-        let request = self.prepare(request, target, exchange);
-        let request = watched(request, times.first_byte, exchange).await?;
+        let guard = Guard {
+            disclosure: Disclosure::new(&self.secrets, target).told_to(exchange),
+            method: request.method().clone(),
+            for_token: false,
+            exchange: Arc::clone(exchange),
+            told: Arc::clone(&self.told),
+        };
+        let (request, guard) =
+            watched(self.prepare(request, target, guard), times.first_byte, exchange).await?;
         exchange.requested();
         let answer = self.send(request, times, exchange).await?;
-        self.admit(answer, times, exchange, permit)
+        let answer = self.admit(answer, times, exchange, permit)?;
+        guard.clean(answer).await
     }
 
     /// Method and grants.
@@ -308,61 +324,56 @@ impl Inner {
     }
 
     /// The request as it goes out: secrets in their places, and the gate's own
-    /// headers.
+    /// headers. And what guards its answer.
     async fn prepare(
         &self,
         request: Request<WasiBody>,
         target: &Target,
-        exchange: &Arc<Exchange>,
-    ) -> Result<Request<OutgoingBody>, Fault> {
+        mut guard: Guard,
+    ) -> Result<(Request<OutgoingBody>, Guard), Fault> {
         let (mut parts, body) = request.into_parts();
         let declared = declared_length(&parts.headers)?;
-        let body = RequestBody::new(body, Arc::clone(exchange), declared, self.limits.http_request_bytes);
-        let body = self.put_into_body(body, declared, &mut parts.headers, exchange).await?;
-        parts.uri = self.put_into_uri(&parts.uri, target, exchange)?;
-        parts.headers = self.headers(parts.headers, &parts.uri, target, exchange)?;
+        let exchange = Arc::clone(&guard.exchange);
+        let body = RequestBody::new(body, exchange, declared, self.limits.http_request_bytes);
+        let body = self.put_into_body(body, declared, &parts.uri, &mut parts.headers, &mut guard).await?;
+        parts.uri = put_into_uri(&parts.uri, target, &guard)?;
+        parts.headers = self.headers(parts.headers, &parts.uri, target, &guard)?;
         parts.extensions.clear();
-        Ok(Request::from_parts(parts, body))
+        Ok((Request::from_parts(parts, body), guard))
     }
 
     async fn put_into_body(
         &self,
         body: RequestBody,
         declared: Option<u64>,
+        uri: &Uri,
         headers: &mut HeaderMap,
-        exchange: &Exchange,
+        guard: &mut Guard,
     ) -> Result<OutgoingBody, Fault> {
-        let encoding =
-            substitute::Encoding::of_body(headers).filter(|_| self.secrets.iter().next().is_some());
-        let Some(encoding) = encoding.filter(|_| declared.is_none_or(|size| size <= MAX_COLLECTED as u64))
-        else {
+        if self.secrets.is_empty() {
+            return Ok(OutgoingBody::streamed(body));
+        }
+        guard.for_token = token::is_asked_for(uri, headers, &[]);
+        let Some(encoding) = substitute::Encoding::of_body(headers) else {
             return Ok(OutgoingBody::streamed(body));
         };
+        let streamed = substitute::Stream::new(guard.disclosure.clone(), encoding);
+        // The length that the guest wrote is that of the placeholders.
+        headers.remove(CONTENT_LENGTH);
+        if declared.is_some_and(|size| size > MAX_COLLECTED as u64) {
+            return Ok(OutgoingBody::streamed(body).with_secrets(streamed));
+        }
         let body = body.collect_up_to(MAX_COLLECTED).await?;
         let Some(bytes) = body.collected() else {
-            return Ok(body);
+            return Ok(body.with_secrets(streamed));
         };
-        // The length that the guest wrote is that of the placeholders; hyper
-        // writes the right one.
-        headers.remove(CONTENT_LENGTH);
-        Ok(match substitute::in_bytes(bytes, &self.secrets, encoding) {
-            Some(replaced) => {
-                exchange.put_secrets(&substitute::uses_in_bytes(bytes, &self.secrets));
-                OutgoingBody::whole(replaced.into())
-            }
+        guard.for_token = guard.for_token || token::is_asked_for(uri, headers, bytes);
+        let replaced = substitute::in_bytes(bytes, &guard.disclosure, encoding)
+            .map_err(|undisclosed| guard.exchange.undisclosed(undisclosed))?;
+        Ok(match replaced {
+            Some(replaced) => OutgoingBody::whole(Bytes::from_owner(replaced), Arc::clone(&guard.exchange)),
             None => body,
         })
-    }
-
-    fn put_into_uri(&self, uri: &Uri, target: &Target, exchange: &Exchange) -> Result<Uri, Fault> {
-        let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
-        let replaced = substitute::in_path_and_query(path_and_query, &self.secrets);
-        if replaced.is_some() {
-            exchange.put_secrets(&substitute::uses_in_bytes(path_and_query.as_bytes(), &self.secrets));
-        }
-        target
-            .uri(replaced.as_deref().unwrap_or(path_and_query))
-            .map_err(|_| Fault::new(Kind::Uri, "the URL is too long or malformed"))
     }
 
     fn headers(
@@ -370,16 +381,19 @@ impl Inner {
         mut headers: HeaderMap,
         uri: &Uri,
         target: &Target,
-        exchange: &Exchange,
+        guard: &Guard,
     ) -> Result<HeaderMap, Fault> {
         let forbidden: Vec<_> = headers.keys().filter(|name| HttpGate::is_forbidden(name)).cloned().collect();
         for name in forbidden {
             headers.remove(name);
         }
-        let uses = substitute::uses_in_headers(&headers, &self.secrets);
-        substitute::in_headers(&mut headers, &self.secrets)
-            .map_err(|message| Fault::new(Kind::Configuration, message))?;
-        exchange.put_secrets(&uses);
+        substitute::in_headers(&mut headers, &guard.disclosure).map_err(|bad| match bad {
+            BadHeader::Undisclosed(undisclosed) => guard.exchange.undisclosed(undisclosed),
+            BadHeader::Unfit(message) => Fault::new(Kind::Configuration, message),
+        })?;
+        if !self.secrets.is_empty() {
+            ask_for_readable(&mut headers, guard.for_token);
+        }
         headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(DEFAULT_USER_AGENT));
         // A part of a compressed answer cannot be decompressed.
         if headers.contains_key(RANGE) {
@@ -444,6 +458,17 @@ impl Inner {
             ResponseBody::new(body, exchange, limit, times.idle, permit).boxed_unsync()
         }))
     }
+}
+
+fn put_into_uri(uri: &Uri, target: &Target, guard: &Guard) -> Result<Uri, Fault> {
+    let path_and_query = uri.path_and_query().map_or("/", |path| path.as_str());
+    let replaced = substitute::in_path_and_query(path_and_query, &guard.disclosure)
+        .map_err(|undisclosed| guard.exchange.undisclosed(undisclosed))?;
+    match replaced {
+        Some(replaced) => replaced.and_then(|path| target.uri(path)),
+        None => target.uri(path_and_query),
+    }
+    .map_err(|_| Fault::new(Kind::Uri, "the URL is too long or malformed"))
 }
 
 /// A future that must end within a time, which starts anew whenever a piece of

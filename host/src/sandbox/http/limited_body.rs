@@ -13,8 +13,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::{Error as Code, WasiBody};
 
+use super::disclosure::Undisclosed;
 use super::exchange::Exchange;
 use super::fault::{Fault, Kind};
+use super::substitute;
 use crate::sandbox::units::ByteSize;
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -53,10 +55,10 @@ impl RequestBody {
                 start.extend_from_slice(&data);
             }
             if start.len() > most {
-                return Ok(OutgoingBody { start: Some(start.freeze()), rest: Some(self) });
+                return Ok(OutgoingBody { start: Some(start.freeze()), ..OutgoingBody::streamed(self) });
             }
         }
-        Ok(OutgoingBody::whole(start.freeze()))
+        Ok(OutgoingBody::whole(start.freeze(), self.exchange))
     }
 }
 
@@ -111,24 +113,63 @@ impl Body for RequestBody {
     }
 }
 
-/// The body of a request as it goes out: what was collected, then the rest.
+/// The body of a request as it goes out: what was collected, then the rest, with
+/// secrets in their places where it is not done yet.
 pub(crate) struct OutgoingBody {
     start: Option<Bytes>,
     rest: Option<RequestBody>,
+    secrets: Option<substitute::Stream>,
+    exchange: Arc<Exchange>,
 }
 
 impl OutgoingBody {
-    pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self { start: Some(bytes), rest: None }
+    /// A body that is known as a whole.
+    pub(crate) fn whole(bytes: Bytes, exchange: Arc<Exchange>) -> Self {
+        Self { start: Some(bytes), rest: None, secrets: None, exchange }
     }
 
+    /// A body as the guest writes it.
     pub(crate) fn streamed(body: RequestBody) -> Self {
-        Self { start: None, rest: Some(body) }
+        let exchange = Arc::clone(&body.exchange);
+        Self { start: None, rest: Some(body), secrets: None, exchange }
+    }
+
+    /// Puts secrets in the places of their placeholders as it goes.
+    #[must_use]
+    pub(crate) fn with_secrets(self, secrets: substitute::Stream) -> Self {
+        Self { secrets: Some(secrets), ..self }
     }
 
     /// The whole body, where it was collected.
     pub(crate) fn collected(&self) -> Option<&Bytes> {
         self.start.as_ref().filter(|_| self.rest.is_none())
+    }
+
+    /// The next piece as the guest wrote it.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        if let Some(start) = self.start.take().filter(|start| !start.is_empty()) {
+            return Poll::Ready(Some(Ok(start)));
+        }
+        loop {
+            let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+            match ready!(Pin::new(rest).poll_frame(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(fault)) => return Poll::Ready(Some(Err(fault))),
+                // A guest's body has no other frames.
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => return Poll::Ready(Some(Ok(data))),
+                    Err(_) => continue,
+                },
+            }
+        }
+    }
+
+    fn refuse(&self, undisclosed: Undisclosed) -> Fault {
+        let fault = self.exchange.undisclosed(undisclosed);
+        // Told here: an answer may have come already, so that nobody would hear of it.
+        self.exchange.report(&fault);
+        self.exchange.upload_failed(fault.clone());
+        fault
     }
 }
 
@@ -140,24 +181,38 @@ impl Body for OutgoingBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        if let Some(start) = self.start.take().filter(|start| !start.is_empty()) {
-            return Poll::Ready(Some(Ok(Frame::data(start))));
-        }
-        match &mut self.rest {
-            Some(rest) => Pin::new(rest).poll_frame(cx),
-            None => Poll::Ready(None),
+        let this = &mut *self;
+        loop {
+            let piece = ready!(this.poll_piece(cx)).transpose()?;
+            let Some(secrets) = &mut this.secrets else {
+                return Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))));
+            };
+            let last = piece.is_none();
+            let ready = match piece {
+                Some(piece) => secrets.push(piece),
+                None => secrets.finish(),
+            };
+            let ready = ready.map_err(|undisclosed| this.refuse(undisclosed))?;
+            if last {
+                this.secrets = None;
+            }
+            if !ready.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(ready))));
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.start.as_ref().is_none_or(Bytes::is_empty) && self.rest.as_ref().is_none_or(Body::is_end_stream)
+        self.secrets.is_none()
+            && self.start.as_ref().is_none_or(Bytes::is_empty)
+            && self.rest.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match (&self.start, &self.rest) {
-            (start, None) => SizeHint::with_exact(start.as_ref().map_or(0, Bytes::len) as u64),
-            (None, Some(rest)) => rest.size_hint(),
-            (Some(_), Some(_)) => SizeHint::default(),
+        match (&self.start, &self.rest, &self.secrets) {
+            (start, None, None) => SizeHint::with_exact(start.as_ref().map_or(0, Bytes::len) as u64),
+            (None, Some(rest), None) => rest.size_hint(),
+            _ => SizeHint::default(),
         }
     }
 }

@@ -6,8 +6,10 @@
 //! which address, port and proxy it goes to, and when it stands.
 
 pub(crate) mod address;
+mod answer;
 mod client;
 mod connect;
+mod disclosure;
 mod dns;
 mod exchange;
 mod fault;
@@ -18,6 +20,7 @@ pub(crate) mod substitute;
 mod target;
 #[cfg(test)]
 mod tests;
+pub(crate) mod token;
 
 pub use client::HttpClient;
 pub use exchange::HttpObserver;

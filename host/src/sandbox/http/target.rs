@@ -4,6 +4,7 @@
 use std::fmt;
 
 use http::Uri;
+use http::uri::PathAndQuery;
 
 use super::origin::{CanonicalHost, Origin, Scheme};
 
@@ -39,7 +40,11 @@ impl Target {
     }
 
     /// The URL of a path here.
-    pub(crate) fn uri(&self, path_and_query: &str) -> Result<Uri, http::Error> {
+    pub(crate) fn uri<P>(&self, path_and_query: P) -> Result<Uri, http::Error>
+    where
+        PathAndQuery: TryFrom<P>,
+        <PathAndQuery as TryFrom<P>>::Error: Into<http::Error>,
+    {
         Uri::builder()
             .scheme(self.scheme.as_str())
             .authority(self.authority())

@@ -33,6 +33,7 @@ mod output;
 mod policy;
 mod preview;
 mod rest_json;
+mod secrets;
 mod signatures;
 mod state;
 mod storage;
