@@ -64,7 +64,81 @@ fn each_capability_is_told_with_its_use() {
     let (_lab, server, outcome) = busy(&[]);
     let report = outcome.success().report();
     let text = serde_json::to_string_pretty(&report["audit"]).unwrap();
-    assert_snapshot!(text.replace(&server.port().to_string(), "[PORT]"), @"");
+    assert_snapshot!(text.replace(&server.port().to_string(), "[PORT]"), @r#"
+    {
+      "environment": [
+        "OW_CONFIG",
+        "OW_RUN_CONFIG",
+        "OW_DATAMART_ID",
+        "OW_RUN_ID"
+      ],
+      "folders": [
+        {
+          "access": "rw",
+          "guest": "/work",
+          "listed": 0,
+          "made": 0,
+          "read": 0,
+          "refused": 0,
+          "removed": 0,
+          "renamed": 0,
+          "written": 1
+        },
+        {
+          "access": "ro",
+          "guest": "/in",
+          "host": "in",
+          "listed": 1,
+          "made": 0,
+          "read": 1,
+          "refused": 3,
+          "removed": 0,
+          "renamed": 0,
+          "written": 0
+        },
+        {
+          "access": "rw",
+          "guest": "/out",
+          "host": "out",
+          "listed": 0,
+          "made": 1,
+          "read": 0,
+          "refused": 0,
+          "removed": 1,
+          "renamed": 1,
+          "written": 1
+        }
+      ],
+      "origins": [
+        {
+          "grant": "http://127.0.0.1:[PORT]",
+          "origin": "http://127.0.0.1:[PORT]",
+          "request_bytes": 0,
+          "requests": 1,
+          "response_bytes": 5
+        },
+        {
+          "grant": "https://*.unused.example",
+          "request_bytes": 0,
+          "requests": 0,
+          "response_bytes": 0
+        }
+      ],
+      "policies": [],
+      "secrets": [
+        {
+          "name": "Password",
+          "put": [
+            {
+              "count": 3,
+              "origin": "http://127.0.0.1:[PORT]"
+            }
+          ],
+          "seen_as": "placeholder"
+        }
+      ]
+    }
+    "#);
     assert!(!text.contains("s3cret"));
     let denied: Vec<String> = report["denied"]
         .as_array()
@@ -74,18 +148,61 @@ fn each_capability_is_told_with_its_use() {
             format!("{} x {}: {}; {}", denied["count"], denied["attempt"], denied["reason"], denied["grant"])
         })
         .collect();
-    assert_snapshot!(denied.join("\n"), @"");
+    assert_snapshot!(denied.join("\n"), @r#"
+    1 x "GET https://api.example.org": "origin not granted"; "--allow-net https://api.example.org"
+    1 x "read in /in": "the path leads out of the folder, or the system forbids it"; null
+    1 x "remove in /in": "the folder is mounted read-only"; "--mount in:/in:rw"
+    1 x "write in /in": "the folder is mounted read-only"; "--mount in:/in:rw"
+    "#);
 }
 
 #[test]
 fn the_summary_says_what_was_used_and_refused() {
-    let (lab, server, outcome) = busy(&["--output", "text", "--quiet"]);
-    let port = server.port().to_string();
-    let told = |outcome: &e2e::Outcome| outcome.text().replace(&port, "[PORT]");
-    assert_snapshot!(told(&outcome), @"");
-    drop(lab);
-    let (_lab, server, outcome) = busy(&["--output", "text", "--quiet", "--audit"]);
-    assert_snapshot!(outcome.text().replace(&server.port().to_string(), "[PORT]"), @"");
+    let (_lab, _server, outcome) = busy(&["--output", "text", "--quiet"]);
+    assert_snapshot!(outcome.text(), @r"
+    exit 0
+    --- stdout
+    succeeded: run [RUN] of the data mart 'mart'
+      seen: 13 rows, [SIZE] (append)
+      1 commits, 1 requests (0 B sent, 5 B received), 4 denied
+      network: http://127.0.0.1:[PORT] 1 request (0 B sent, 5 B received)
+      folders: /work 1 written; /in 1 read, 1 listed, 3 refused; /out 1 written, 1 made, 1 removed, 1 renamed
+      secrets: Password 3 x to http://127.0.0.1:[PORT]
+      refused: 1 x GET https://api.example.org (origin not granted); 1 x read in /in (the path leads out of the folder, or the system forbids it); 1 x remove in /in (the folder is mounted read-only); 1 x write in /in (the folder is mounted read-only)
+      [SIZE] at most, [TIME] of processor time, [TIME] in all
+    --- stderr
+    ");
+    let (_lab, _server, outcome) = busy(&["--output", "text", "--quiet", "--audit"]);
+    assert_snapshot!(outcome.text(), @r"
+    exit 0
+    --- stdout
+    succeeded: run [RUN] of the data mart 'mart'
+      seen: 13 rows, [SIZE] (append)
+      1 commits, 1 requests (0 B sent, 5 B received), 4 denied
+      policies: none
+      signed: none
+      network:
+        http://127.0.0.1:[PORT] 1 request (0 B sent, 5 B received)
+        https://*.unused.example not used
+      folders:
+        /work 1 written
+        /in (in, ro) 1 read, 1 listed, 3 refused
+        /out (out, rw) 1 written, 1 made, 1 removed, 1 renamed
+      secrets:
+        Password 3 x to http://127.0.0.1:[PORT]
+      environment:
+        OW_CONFIG
+        OW_RUN_CONFIG
+        OW_DATAMART_ID
+        OW_RUN_ID
+      refused:
+        1 x GET https://api.example.org (origin not granted)
+        1 x read in /in (the path leads out of the folder, or the system forbids it)
+        1 x remove in /in (the folder is mounted read-only)
+        1 x write in /in (the folder is mounted read-only)
+      [SIZE] at most, [TIME] of processor time, [TIME] in all
+    --- stderr
+    ");
 }
 
 #[test]
