@@ -125,8 +125,12 @@ fn load(connection: &Connection, table: &str) -> Result<Option<Standing>, Troubl
             "table `{table}` was not created by ow-host, so what its columns mean is not known; rename that table, or set `TablePrefix`"
         )));
     }
-    let mut query = connection.prepare_cached("SELECT name FROM pragma_table_xinfo(?1)")?;
-    let actual = query.query_map([table], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    // The statement: a table called like the function would stand in its way.
+    let mut actual: Vec<String> = Vec::new();
+    connection.pragma(None, "table_xinfo", table, |row| {
+        actual.push(row.get("name")?);
+        Ok(())
+    })?;
     let is_known = |name: &String| known.iter().any(|column| column.name == *name);
     Ok(Some(Standing {
         foreign: actual.iter().filter(|name| !is_known(name)).cloned().collect(),

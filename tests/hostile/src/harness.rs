@@ -125,7 +125,7 @@ fn flags(stage: &Stage, attack: &Attack) -> SandboxFlags {
 }
 
 /// One run of the attacker.
-async fn one<'a>(stage: &Stage, name: &str, attack: &Attack, case: &str, sandbox: SandboxFlags) -> Run {
+async fn one(stage: &Stage, name: &str, attack: &Attack, case: &str, sandbox: SandboxFlags) -> Run {
     let folder = stage.folder.join("attack").join(if case.is_empty() { "run" } else { case });
     std::fs::create_dir_all(&folder).unwrap();
     let component = folder.join("hostile.wasm");

@@ -70,6 +70,8 @@ static FILTERS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r"OWSECRET[0-9a-f]{2}\.[0-9a-f]{30}", "[SPLIT PLACEHOLDER]"),
         (r"[0-9a-f]{32}TERCESWO", "[REVERSED PLACEHOLDER]"),
         (r"4f57534543524554[0-9a-f]{64}", "[PLACEHOLDER IN HEXADECIMAL]"),
+        // Which functions are inlined is the compiler's choice.
+        (r"in `hostile_guest::[\w:]+`", "in `[FUNCTION]`"),
         (r"at offset 0x[0-9a-f]+", "at offset [PLACE]"),
     ];
     filters.into_iter().map(|(pattern, with)| (Regex::new(pattern).unwrap(), with)).collect()

@@ -249,6 +249,21 @@ fn any_name_is_quoted() {
 }
 
 #[test]
+fn a_table_called_like_a_function_of_sqlite_disturbs_no_other() {
+    let place = Place::new();
+    place.load(&people(1), WriteMode::Merge, &[rows(&[(1, Some("a"))])]).unwrap();
+    // Whoever may open streams may call one so; a table hides the function.
+    for name in ["pragma_table_xinfo", "pragma_table_info", "json_each", "count"] {
+        let hostile = stream(name, &[("name", DataType::Text)], 0);
+        let column: ArrayRef = Arc::new(StringArray::from(vec!["forged"]));
+        let mallory = RunInfo { data_mart_id: "mallory".into(), ..run("m") };
+        place.load_as(&mallory, &hostile, WriteMode::Append, &[batch(&hostile, vec![column])]).unwrap();
+    }
+    place.load(&people(1), WriteMode::Merge, &[rows(&[(2, Some("b"))])]).unwrap();
+    assert_eq!(place.query("SELECT * FROM t"), ["1 'a'", "2 'b'"]);
+}
+
+#[test]
 fn names_that_sqlite_cannot_hold_are_refused() {
     let place = Place::new();
     let named = |name: &str| TableSchema { name: name.into(), ..people(0) };

@@ -205,7 +205,7 @@ fn an_interrupt_is_an_interrupt() {
         "{}",
         outcome.stdout
     );
-    assert!(outcome.stderr.contains("error: stopped as asked"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("error: [connector] stopped as asked"), "{}", outcome.stderr);
 }
 
 #[test]

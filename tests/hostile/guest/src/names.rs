@@ -58,7 +58,6 @@ pub(crate) fn path_names() -> Outcome {
         "trailing.",
         "trailing ",
         "%2e%2e%2fescaped",
-        "_ow_state",
     ] {
         saw(name, &told(row(name, "a")))?;
     }

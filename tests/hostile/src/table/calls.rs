@@ -36,7 +36,20 @@ crate::attacks! { $ each_call_attack:
         stopped_by: "limit `handles`, whose default keeps the sum below 256 MiB: `host/src/sandbox/limits.rs`; limit `http_header_bytes`: `host/src/sandbox/http/gate.rs`",
         cases: &["headers", "small_headers", "file_streams", "request_bodies"],
         flags: &["--memory", "256MiB"],
-        outcome: &["?"],
+        outcome: &[
+            "[headers]",
+            "6 limit: the connector held more than 1000 resources",
+            "hint: raise it with --handles, or `handles` in the configuration's sandbox section",
+            "[small_headers]",
+            "6 limit: the connector held more than 1000 resources",
+            "hint: raise it with --handles, or `handles` in the configuration's sandbox section",
+            "[file_streams]",
+            "6 limit: the connector held more than 1000 resources",
+            "hint: raise it with --handles, or `handles` in the configuration's sandbox section",
+            "[request_bodies]",
+            "6 limit: the connector held more than 1000 resources",
+            "hint: raise it with --handles, or `handles` in the configuration's sandbox section",
+        ],
         ..Attack::RUN
     };
 

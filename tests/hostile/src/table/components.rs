@@ -22,7 +22,7 @@ crate::attacks! { $ each_component_attack:
         function: "nothing",
         component: Component::Damaged,
         outcome: &[
-            "4 component: [DIR]/attack/run/hostile.wasm: it is not a valid component: failed to parse WebAssembly module: malformed section id: 255 (at offset [PLACE])",
+            "4 component: [DIR]/attack/run/hostile.wasm: it is not a valid component: failed to parse WebAssembly module: malformed section id (at offset [PLACE])",
             "hint: build it again with current tools, or report it to its author",
         ],
         ..Attack::RUN

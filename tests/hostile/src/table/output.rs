@@ -98,7 +98,7 @@ crate::attacks! { $ each_output_attack:
             "[long]",
             "1 connector: [connector] xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\\u{2026} (8195 bytes)",
             "[panic]",
-            "1 connector: the connector panicked in `hostile_guest::attack`: thread '<unnamed>' (1) panicked at tests/hostile/guest/src/output.rs:[LINE]: no error: host failed",
+            "1 connector: the connector panicked in `[FUNCTION]`: thread '<unnamed>' (1) panicked at tests/hostile/guest/src/output.rs:[LINE]: no error: host failed",
         ],
         ..Attack::RUN
     };

@@ -40,7 +40,7 @@ crate::attacks! { $ each_secret_attack:
             "at: [PLACEHOLDER]",
             "hint: check the credentials in the configuration",
             "[panic]",
-            "1 connector: the connector panicked in `hostile_guest::secrets::leak`: thread '<unnamed>' (1) panicked at tests/hostile/guest/src/secrets.rs:[LINE]: [PLACEHOLDER]",
+            "1 connector: the connector panicked in `[FUNCTION]`: thread '<unnamed>' (1) panicked at tests/hostile/guest/src/secrets.rs:[LINE]: [PLACEHOLDER]",
             "log info stderr: thread '<unnamed>' (1) panicked at tests/hostile/guest/src/secrets.rs:[LINE]:",
             "log info stderr: [PLACEHOLDER]",
             "log info stderr: note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",

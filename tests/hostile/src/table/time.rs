@@ -43,7 +43,7 @@ crate::attacks! { $ each_time_attack:
         tries: "recurse for ever",
         stopped_by: "a fixed stack: `host/src/sandbox/engine.rs`",
         outcome: &[
-            "6 limit: the connector's stack of 512 KiB overflowed in `hostile_guest::behaviours::recursion`",
+            "6 limit: the connector's stack of 512 KiB overflowed in `[FUNCTION]`",
             "hint: this limit is fixed: endless or very deep recursion is a bug in the connector",
         ],
         ..Attack::RUN
