@@ -13,6 +13,8 @@ pub mod cancel;
 pub mod cli;
 pub mod config;
 pub mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod report;
 pub mod run;
 pub mod sandbox;

@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 pub mod bindings;
-mod columns;
-mod json_lines;
+pub(crate) mod columns;
+pub(crate) mod json_lines;
 mod refusal;
 pub mod schema;
 pub(crate) mod state;

@@ -25,12 +25,12 @@ impl RunState {
         Self { values, changes: StateChanges::new(), bytes }
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&String> {
+    pub(crate) fn get(&self, key: &str) -> Option<&String> {
         self.values.get(key)
     }
 
     /// Sets a value, or removes it if it is `null`.
-    pub(super) fn set(&mut self, key: String, value: String, limits: &Limits) -> Result<(), Error> {
+    pub(crate) fn set(&mut self, key: String, value: String, limits: &Limits) -> Result<(), Error> {
         check_name("a state key", &key)?;
         let name = plain(cut(&key, 100)).into_owned();
         serde_json::from_str::<serde::de::IgnoredAny>(&value)
@@ -71,7 +71,7 @@ impl RunState {
         &self.changes
     }
 
-    pub(super) fn committed(&mut self) {
+    pub(crate) fn committed(&mut self) {
         self.changes.clear();
     }
 }

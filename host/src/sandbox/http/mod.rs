@@ -8,14 +8,14 @@
 pub(crate) mod address;
 mod client;
 mod connect;
-mod dns;
+pub(crate) mod dns;
 mod exchange;
 mod fault;
 mod gate;
 mod limited_body;
 pub mod origin;
 pub(crate) mod substitute;
-mod target;
+pub(crate) mod target;
 #[cfg(test)]
 mod tests;
 

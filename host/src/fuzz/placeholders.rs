@@ -1,0 +1,151 @@
+//! Secrets in the places of their placeholders, and out of every text.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue};
+
+use super::input::Input;
+use crate::config::Secrets;
+use crate::sandbox::http::substitute::{Encoding, in_bytes, in_headers, in_path_and_query};
+
+/// A piece of what the guest writes.
+enum Piece {
+    Own(String),
+    /// The placeholder of the secret with this index.
+    Secret(usize),
+}
+
+/// Each encoding of a place carries the values whole and leaves every other byte
+/// as it was; no text shows a value after redaction.
+pub fn placeholders(bytes: &[u8]) {
+    let mut input = Input::new(bytes);
+    let values: Vec<String> = (0..=input.below(2)).map(|_| input.text(30)).collect();
+    let mut secrets = Secrets::new();
+    let placeholders: Vec<String> =
+        values.iter().enumerate().map(|(i, value)| secrets.add(&format!("p{i}"), value).to_owned()).collect();
+    let pieces: Vec<Piece> = (0..input.below(6))
+        .map(|_| match input.flag() {
+            true => Piece::Secret(input.below(values.len())),
+            false => Piece::Own(input.text(20)),
+        })
+        .collect();
+    let join = |secret: &dyn Fn(usize) -> String| -> String {
+        let text = pieces.iter().map(|piece| match piece {
+            Piece::Own(text) => text.clone(),
+            Piece::Secret(index) => secret(*index),
+        });
+        text.collect()
+    };
+    let written = join(&|index| placeholders[index].clone());
+    let meant = join(&|index| values[index].clone());
+    json(&secrets, &written, &meant);
+    form(&secrets, &written, &meant);
+    let raw = replaced(&secrets, written.as_bytes(), Encoding::Raw);
+    assert_eq!(raw, meant.as_bytes());
+    header(&secrets, &written, &meant);
+    basic(&secrets, &written, &meant);
+    let encoded = join(&|index| percent(&values[index]));
+    path(&secrets, &written, &encoded);
+    redacted(&secrets, &values, &join, input.rest());
+}
+
+fn replaced(secrets: &Secrets, bytes: &[u8], encoding: Encoding) -> Vec<u8> {
+    in_bytes(bytes, secrets, encoding).unwrap_or_else(|| bytes.to_vec())
+}
+
+/// Percent-encoded by other code than the gate's.
+fn percent(value: &str) -> String {
+    value
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+fn json(secrets: &Secrets, written: &str, meant: &str) {
+    let document =
+        |text: &str| serde_json::json!({"before": "\u{e9}\"", "it": [text, {text: 1}], "after": 2});
+    let body = document(written).to_string();
+    let sent: serde_json::Value =
+        serde_json::from_slice(&replaced(secrets, body.as_bytes(), Encoding::Json)).expect("JSON");
+    assert_eq!(sent, document(meant));
+}
+
+fn form(secrets: &Secrets, written: &str, meant: &str) {
+    let body = form_urlencoded::Serializer::new(String::new())
+        .append_pair("before", "&=")
+        .append_pair(written, written)
+        .append_pair("after", "1")
+        .finish();
+    let sent = replaced(secrets, body.as_bytes(), Encoding::Percent);
+    let pairs: Vec<(String, String)> = form_urlencoded::parse(&sent).into_owned().collect();
+    let expected = [("before", "&="), (meant, meant), ("after", "1")];
+    assert_eq!(pairs, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+}
+
+fn header(secrets: &Secrets, written: &str, meant: &str) {
+    let Ok(value) = HeaderValue::from_bytes(written.as_bytes()) else { return };
+    let mut headers = HeaderMap::new();
+    headers.insert("x-key", value);
+    match in_headers(&mut headers, secrets) {
+        Ok(()) => {
+            assert_eq!(headers["x-key"].as_bytes(), meant.as_bytes());
+            assert_eq!(headers.len(), 1);
+            assert!(!meant.contains(['\r', '\n', '\0']));
+            assert!(headers["x-key"].is_sensitive() || written == meant);
+        }
+        Err(message) => {
+            assert!(HeaderValue::from_bytes(meant.as_bytes()).is_err(), "{message}");
+            let name = message.split('\'').nth(1).unwrap();
+            let named = secrets.iter().find(|secret| secret.name == name).expect("a parameter");
+            assert!(HeaderValue::from_bytes(named.value.as_bytes()).is_err(), "{message}");
+        }
+    }
+}
+
+fn basic(secrets: &Secrets, written: &str, meant: &str) {
+    let mut headers = HeaderMap::new();
+    let credentials = format!("Basic {}", STANDARD.encode(format!("user:{written}")));
+    headers.insert(AUTHORIZATION, credentials.parse().unwrap());
+    in_headers(&mut headers, secrets).expect("Base64 carries every byte");
+    let expected = format!("Basic {}", STANDARD.encode(format!("user:{meant}")));
+    assert_eq!(headers[AUTHORIZATION], expected.as_str());
+}
+
+fn path(secrets: &Secrets, written: &str, encoded: &str) {
+    let sent = in_path_and_query(&format!("/a{written}?b={written}"), secrets);
+    let expected = format!("/a{encoded}?b={encoded}");
+    assert_eq!(sent.as_deref().unwrap_or(&expected), expected);
+    assert!(sent.is_some() || written == encoded);
+}
+
+/// Each value, in each of its spellings, between pieces of other text.
+fn redacted(
+    secrets: &Secrets,
+    values: &[String],
+    join: &dyn Fn(&dyn Fn(usize) -> String) -> String,
+    more: &[u8],
+) {
+    let json = |value: &str| {
+        let quoted = serde_json::Value::from(value).to_string();
+        quoted[1..quoted.len() - 1].to_owned()
+    };
+    let more = String::from_utf8_lossy(more);
+    let spellings: [&dyn Fn(usize) -> String; 3] =
+        [&|index| values[index].clone(), &|index| percent(&values[index]), &|index| json(&values[index])];
+    for spelling in spellings {
+        let text = format!("{}{more}", join(spelling));
+        let shown = secrets.redact(&text);
+        for value in values.iter().map(|value| value.trim()) {
+            // Shorter ones are not redacted, and stars stand for what is.
+            if value.len() >= 4 && !value.contains('*') {
+                assert!(!shown.contains(value), "{shown:?} shows {value:?}");
+            }
+        }
+    }
+}
