@@ -16,6 +16,9 @@ enum Piece {
     Secret(usize),
 }
 
+/// The pieces together, each secret as the function writes it.
+type Join<'a> = dyn Fn(&dyn Fn(usize) -> String) -> String + 'a;
+
 /// Each encoding of a place carries the values whole and leaves every other byte
 /// as it was; no text shows a value after redaction.
 pub fn placeholders(bytes: &[u8]) {
@@ -125,12 +128,7 @@ fn path(secrets: &Secrets, written: &str, encoded: &str) {
 }
 
 /// Each value, in each of its spellings, between pieces of other text.
-fn redacted(
-    secrets: &Secrets,
-    values: &[String],
-    join: &dyn Fn(&dyn Fn(usize) -> String) -> String,
-    more: &[u8],
-) {
+fn redacted(secrets: &Secrets, values: &[String], join: &Join<'_>, more: &[u8]) {
     let json = |value: &str| {
         let quoted = serde_json::Value::from(value).to_string();
         quoted[1..quoted.len() - 1].to_owned()

@@ -33,7 +33,7 @@ pub fn stream(bytes: &[u8]) {
     assert!(distinct.len() >= table.fields.len());
     let find = |name: &String| table.fields.iter().find(|field| field.name == *name).expect("a known field");
     assert!(table.primary_key.iter().all(|name| !find(name).nullable));
-    table.cursor_field.iter().for_each(|name| drop(find(name)));
+    assert!(table.cursor_field.iter().all(|name| !find(name).name.is_empty()));
     if let Some(name) = &table.partition_field {
         assert!(matches!(find(name).data_type, DataType::Date | DataType::Timestamp));
     }
