@@ -80,7 +80,7 @@ fn same_place(uri: &Uri, text: &str, target: &Target) {
             );
         }
     }
-    assert_eq!(sent.path_and_query().map(ToString::to_string).as_deref(), Some(path), "{text}");
+    assert_eq!(sent.path_and_query().map(|path| path.as_str()), Some(path), "{text}");
     let by_url = url::Url::parse(&sent.to_string()).expect("a URL to the crate url");
     assert!(by_url.username().is_empty() && by_url.password().is_none());
     assert_eq!(place(&by_url), Some((target.host.clone(), target.port)), "{text}");

@@ -125,7 +125,7 @@ fn unfit_for_header(value: &[u8], secrets: &Secrets, header: &str) -> String {
         .iter()
         .find(|secret| {
             find(value, secret.placeholder.as_bytes()).is_some()
-                && HeaderValue::from_str(&secret.value).is_err()
+                && HeaderValue::from_bytes(secret.value.as_bytes()).is_err()
         })
         .map_or("?", |secret| secret.name.as_str());
     format!(
@@ -264,6 +264,16 @@ mod tests {
             basic.insert(AUTHORIZATION, format!("Basic {encoded}").parse().unwrap());
             in_headers(&mut basic, &secrets).unwrap();
         }
+    }
+
+    /// Letters beyond ASCII fit a header: they are not at fault.
+    #[test]
+    fn the_value_that_does_not_fit_is_named() {
+        let mut secrets = Secrets::new();
+        let fits = secrets.add("Fits", "s\u{fc}\u{df}").to_owned();
+        let breaks = secrets.add("Breaks", "a\nb").to_owned();
+        let message = in_headers(&mut headers("x-key", fits + &breaks), &secrets).unwrap_err();
+        assert!(message.contains("the parameter 'Breaks'"), "{message}");
     }
 
     #[test]
