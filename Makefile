@@ -13,7 +13,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 WASM = $(TARGET)/wasm32-wasip2/guest
 HOST = $(TARGET)/debug/ow-host
 
-.PHONY: help build connectors demo test test-steps lint fmt bench clean
+.PHONY: help build connectors demo test test-steps fuzz lint fmt bench clean
 
 help: ## Say what each command does
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,13 +40,25 @@ test-steps: ## Stop loads into each service at each step: more of the storages' 
 	python=$$(sh tests/cloud/venv.sh $(TARGET)/venv) && export OW_TEST_PYTHON="$$python" && \
 	OW_TEST_EVERY_STEP=1 $(CARGO) test --locked --workspace -- --include-ignored _steps:: that_dies a_crash_after
 
+# How long a target runs, in seconds; or FUZZ_RUNS=N for a number of inputs.
+FUZZ_SECONDS ?= 60
+FUZZ_RUNS ?= -1
+FUZZ_TARGETS ?= $(notdir $(basename $(wildcard tests/fuzz/fuzz_targets/*.rs)))
+
+fuzz: ## Fuzz each target for FUZZ_SECONDS or FUZZ_RUNS (needs cargo-fuzz and a C++ compiler)
+	cd tests/fuzz && $(CARGO) fuzz build --fuzz-dir . --sanitizer none
+	cd tests/fuzz && for target in $(FUZZ_TARGETS); do \
+		sh run.sh $$target $(FUZZ_RUNS) $(if $(filter -1,$(FUZZ_RUNS)),$(FUZZ_SECONDS),0) || exit 1; done
+
 lint: ## Check formatting, lints and the contract's version
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path tests/fuzz/Cargo.toml --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	sh wit/check-version.sh
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
+	$(CARGO) fmt --manifest-path tests/fuzz/Cargo.toml
 
 bench: ## Measure speed and memory against baselines in the same run (release build, takes minutes)
 	python=$$(sh tests/cloud/venv.sh $(TARGET)/venv) && export OW_TEST_PYTHON="$$python" && \

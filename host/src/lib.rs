@@ -14,6 +14,8 @@ pub mod cancel;
 pub mod cli;
 pub mod config;
 pub mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod isolation;
 pub mod report;
 pub mod run;

@@ -18,7 +18,7 @@ use crate::report::text::{cut, plain};
 use crate::storage::{DataType, Field, TableSchema};
 
 /// The record batch of a guest's columns.
-pub(super) fn record_batch(
+pub(crate) fn record_batch(
     table: &TableSchema,
     rows: u32,
     columns: Vec<Column>,

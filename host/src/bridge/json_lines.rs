@@ -34,7 +34,7 @@ const VALUE_BYTES: usize = 16;
 const COLUMN_BYTES: usize = 256;
 
 /// The record batches of a guest's JSON lines.
-pub(super) fn record_batches(
+pub(crate) fn record_batches(
     table: &TableSchema,
     mode: WriteMode,
     lines: &[u8],

@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub mod bindings;
-mod columns;
+pub(crate) mod columns;
 pub(crate) mod imports;
 pub(crate) mod instance;
-mod json_lines;
+pub(crate) mod json_lines;
 mod redact;
 mod refusal;
 pub mod schema;

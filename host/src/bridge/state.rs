@@ -30,7 +30,7 @@ impl RunState {
         &self.values
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&String> {
+    pub(crate) fn get(&self, key: &str) -> Option<&String> {
         self.values.get(key)
     }
 

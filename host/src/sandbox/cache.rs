@@ -2,8 +2,9 @@
 //!
 //! Compiled code is as powerful as the host itself, so an entry is only used if
 //! nobody but this user can have written it and if it is whole: the folder and
-//! the file belong to this user and are writable by nobody else, the file is no
-//! link, and its first bytes are the SHA-256 of what it is for and of the rest.
+//! the file belong to this user and are writable by nobody else, no folder above
+//! lets others put another in its place, the file is no link, and its first bytes
+//! are the SHA-256 of what it is for and of the rest.
 //! Whatever fails one of these is compiled again and replaced. Entries are read
 //! into memory first, checked there and used from there, so that nothing can
 //! change between the check and the use.
@@ -71,7 +72,7 @@ impl Cache {
     /// trusted.
     pub(crate) fn load(&self, engine: &Engine, digest: &[u8; DIGEST]) -> Option<Vec<u8>> {
         let key = Key::new(engine, digest);
-        check_private(&fs::symlink_metadata(&self.folder).ok()?, true).ok()?;
+        check_folder(&self.folder).ok()?;
         let path = self.folder.join(key.file_name());
         let file = open_private(&path).ok()?;
         let mut bytes = Vec::new();
@@ -88,7 +89,7 @@ impl Cache {
         let key = Key::new(engine, digest);
         let write = || -> io::Result<()> {
             create_private(&self.folder)?;
-            check_private(&fs::symlink_metadata(&self.folder)?, true)?;
+            check_folder(&self.folder)?;
             // Created for this user alone, and renamed when it is whole.
             let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.folder)?;
             file.write_all(MAGIC)?;
@@ -241,6 +242,38 @@ fn open_private(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Whether nobody else can have written into the folder or put another in its
+/// place.
+fn check_folder(folder: &Path) -> io::Result<()> {
+    check_private(&fs::symlink_metadata(folder)?, true)?;
+    #[cfg(unix)]
+    for above in fs::canonicalize(folder)?.ancestors().skip(1) {
+        check_above(&fs::metadata(above)?)
+            .map_err(|why| io::Error::new(why.kind(), format!("{} {why}", above.display())))?;
+    }
+    Ok(())
+}
+
+/// Whether others can rename what lies in a folder and is not theirs. This
+/// user's own group and root's are no others: they were given the folder.
+#[cfg(unix)]
+fn check_above(metadata: &fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    const ROOT: u32 = 0;
+    /// Only the owner of an entry renames it, as in `/tmp`.
+    const STICKY: u32 = 0o1000;
+    let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why.to_owned()));
+    if ![ROOT, rustix::process::geteuid().as_raw()].contains(&metadata.uid()) {
+        return refuse("belongs to another user");
+    }
+    let known_group = [ROOT, rustix::process::getegid().as_raw()].contains(&metadata.gid());
+    let by_others = metadata.mode() & if known_group { 0o002 } else { 0o022 };
+    if by_others != 0 && metadata.mode() & STICKY == 0 {
+        return refuse("can be written by other users");
+    }
+    Ok(())
+}
+
 /// Whether only this user can have written a folder's or a file's content.
 fn check_private(metadata: &fs::Metadata, folder: bool) -> io::Result<()> {
     let refuse = |why: &str| Err(io::Error::new(io::ErrorKind::PermissionDenied, why.to_owned()));
@@ -259,6 +292,10 @@ fn check_private(metadata: &fs::Metadata, folder: bool) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[cfg(unix)]
+mod attacks;
 
 #[cfg(test)]
 mod tests {

@@ -9,15 +9,15 @@ pub(crate) mod address;
 mod answer;
 mod client;
 mod connect;
-mod disclosure;
-mod dns;
+pub(crate) mod disclosure;
+pub(crate) mod dns;
 mod exchange;
 mod fault;
 mod gate;
 mod limited_body;
 pub mod origin;
 pub(crate) mod substitute;
-mod target;
+pub(crate) mod target;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;

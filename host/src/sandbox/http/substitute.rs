@@ -268,7 +268,7 @@ fn unfit_for_header(value: &[u8], disclosure: &Disclosure, header: &str) -> Stri
     let places = memmem::find_iter(value, PLACEHOLDER_PREFIX);
     let placeholders = places.filter_map(|at| value.get(at..at + PLACEHOLDER_BYTES));
     let mut secrets = placeholders.filter_map(|found| disclosure.secrets().by_placeholder(found));
-    let unfit = secrets.find(|secret| HeaderValue::from_str(&secret.value).is_err());
+    let unfit = secrets.find(|secret| HeaderValue::from_bytes(secret.value.as_bytes()).is_err());
     let parameter = unfit.map_or_else(|| "?".to_owned(), |secret| clip(&secret.name));
     format!(
         "the value of the parameter '{parameter}' contains a line break or another control character, \
@@ -387,6 +387,17 @@ mod tests {
             basic.insert(AUTHORIZATION, format!("Basic {encoded}").parse().unwrap());
             in_headers(&mut basic, &secrets).unwrap();
         }
+    }
+
+    /// Letters beyond ASCII fit a header: they are not at fault.
+    #[test]
+    fn the_value_that_does_not_fit_is_named() {
+        let mut secrets = Secrets::new();
+        let fits = secrets.add("Fits", "s\u{fc}\u{df}").to_owned();
+        let breaks = secrets.add("Breaks", "a\nb").to_owned();
+        let refused = in_headers(&mut headers("x-key", fits + &breaks), &to(secrets)).unwrap_err();
+        let BadHeader::Unfit(message) = refused else { panic!("{refused:?}") };
+        assert!(message.contains("the parameter 'Breaks'"), "{message}");
     }
 
     #[test]
