@@ -149,7 +149,8 @@ fn path(to: &Disclosure, written: &str, encoded: &str) {
     let sent = in_path_and_query(&format!("/a{written}?b={written}"), to).expect("secrets may go there");
     let expected = format!("/a{encoded}?b={encoded}");
     match sent {
-        Some(Ok(sent)) => assert_eq!(sent.as_str(), expected),
+        // What follows a `#` in what the guest wrote is no part of a path.
+        Some(Ok(sent)) => assert_eq!(Ok(sent), PathAndQuery::try_from(expected).map_err(drop)),
         // What the guest wrote beside is no path.
         Some(Err(_)) => assert!(PathAndQuery::try_from(expected).is_err()),
         None => assert_eq!(written, encoded),

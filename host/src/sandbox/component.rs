@@ -371,7 +371,7 @@ fn place(engine: &Engine, file: &ComponentFile, code: &[u8], loading: &Loading<'
     ))
 }
 
-/// The names that a component imports and exports.
+/// The names that a component imports and exports, fit for a terminal.
 fn names(bytes: &[u8]) -> wasmparser::Result<(Vec<String>, Vec<String>)> {
     let (mut imports, mut exports) = (Vec::new(), Vec::new());
     // Modules and components inside have names of their own.
@@ -382,12 +382,12 @@ fn names(bytes: &[u8]) -> wasmparser::Result<(Vec<String>, Vec<String>)> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 1 => {
                 for import in section {
-                    imports.push(import?.name.name.to_owned());
+                    imports.push(plain_text(import?.name.name));
                 }
             }
             Payload::ComponentExportSection(section) if depth == 1 => {
                 for export in section {
-                    exports.push(export?.name.name.to_owned());
+                    exports.push(plain_text(export?.name.name));
                 }
             }
             _ => {}

@@ -87,8 +87,7 @@ fn isolation_is_a_key_of_the_configuration_too() {
 
     config["sandbox"] = json!({ "isolation": "proces" });
     lab.write("cfg.json", config.to_string());
-    assert_snapshot!(lab.run_component("guest.wasm", &[]).failure(), @r#"
-    3 config: cfg.json: sandbox.isolation: 'proces' is no isolation
-    hint: write "none" or "process"
-    "#);
+    assert_snapshot!(lab.run_component("guest.wasm", &[]).failure(), @r"
+    3 config: cfg.json: sandbox.isolation: there is no isolation 'proces': write one of 'none', 'process'
+    ");
 }

@@ -1,6 +1,6 @@
 //! Ceilings of an organisation: no configuration and no flag gets above them.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 
 use e2e::{Answer, Lab, Outcome, Server};
 use insta::assert_snapshot;

@@ -1,6 +1,6 @@
 //! Who signed a component, and that nothing of it is touched before that is known.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
