@@ -56,7 +56,8 @@ pub fn root() -> PathBuf {
 /// Every document that these tests keep true.
 #[must_use]
 pub fn documents() -> Vec<Document> {
-    let mut names = ["README.md", "CHANGELOG.md", "SECURITY.md", "connectors/README.md"].map(str::to_owned).to_vec();
+    let mut names =
+        ["README.md", "CHANGELOG.md", "SECURITY.md", "connectors/README.md"].map(str::to_owned).to_vec();
     let entries = fs::read_dir(root().join("docs")).unwrap();
     let pages = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
     names.extend(pages.filter(|name| name.ends_with(".md")).map(|name| format!("docs/{name}")));
