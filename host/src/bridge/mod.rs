@@ -191,15 +191,10 @@ impl Bridge {
         let open = open.ok_or_else(|| invalid("there is no such writer"))?;
         let max = self.limits.batch_rows;
         let batches = match rows {
-            Batch::Columns((rows, _)) if rows > max => {
-                return Err(limit(
-                    "batch_rows",
-                    format!(
-                        "a batch of the stream '{}' has {rows} rows; the limit is {max}",
-                        open.table.name
-                    ),
-                ));
-            }
+            Batch::Columns((rows, _)) if rows > max => Err(limit(
+                "batch_rows",
+                format!("a batch of the stream '{}' has {rows} rows; the limit is {max}", open.table.name),
+            )),
             Batch::Columns((rows, columns)) => {
                 columns::record_batch(&open.table, rows, columns).map(|batch| vec![batch])
             }
