@@ -20,6 +20,8 @@ crate::attacks! { $ each_file_attack:
             "saw read /in/..: refused: PermissionDenied",
             "saw read /in/..\\outside\\secret.txt: refused: NotFound",
             "saw read /in/%2e%2e/outside/secret.txt: refused: NotFound",
+            "denied 6 x read in /in: the path leads out of the folder, or the system forbids it",
+            "denied 1 x read in /work: the path leads out of the folder, or the system forbids it",
             "[absolute]",
             "0 succeeded",
             "saw read /etc/passwd: refused: NotFound",
@@ -36,6 +38,7 @@ crate::attacks! { $ each_file_attack:
             "saw read /in/to-outside/: refused: PermissionDenied",
             "saw read /in/to-outside/secret.txt/: refused: PermissionDenied",
             "saw read /in/../: refused: PermissionDenied",
+            "denied 4 x read in /in: the path leads out of the folder, or the system forbids it",
             "[strange]",
             "0 succeeded",
             "saw read : refused: NotFound",
@@ -51,10 +54,12 @@ crate::attacks! { $ each_file_attack:
             "saw save /in/to-secret: refused: PermissionDenied",
             "saw save /in/absolute: refused: PermissionDenied",
             "saw save /new.txt: refused: NotFound",
+            "denied 4 x write in /in: the path leads out of the folder, or the system forbids it",
             "[removals]",
             "0 succeeded",
             "saw delete /in/../outside/secret.txt: refused: PermissionDenied",
             "saw delete /in/to-outside/secret.txt: refused: PermissionDenied",
+            "denied 2 x remove in /in: the path leads out of the folder, or the system forbids it",
         ],
         ..Attack::RUN
     };
@@ -85,6 +90,10 @@ crate::attacks! { $ each_file_attack:
             "saw rename /in/inside.txt: refused: PermissionDenied",
             "saw rename /in/inside.txt: refused: PermissionDenied",
             "saw rename /in/../outside/secret.txt: refused: PermissionDenied",
+            "denied 4 x make a folder or link in /in: the path leads out of the folder, or the system forbids it",
+            "denied 1 x make a folder or link in /work: the path leads out of the folder, or it is a link, which the scratch folder may not have",
+            "denied 7 x read in /in: the path leads out of the folder, or the system forbids it",
+            "denied 3 x rename in /in: the path leads out of the folder, or the system forbids it",
         ],
         ..Attack::RUN
     };
@@ -97,6 +106,8 @@ crate::attacks! { $ each_file_attack:
         outcome: &[
             "0 succeeded",
             "saw race: nothing from outside",
+            "denied many x read in /in: the path leads out of the folder, or the system forbids it",
+            "denied many x write in /in: the path leads out of the folder, or the system forbids it",
         ],
         ..Attack::RUN
     };
@@ -121,6 +132,12 @@ crate::attacks! { $ each_file_attack:
             "saw save /in/inside.txt: done",
             "saw touch /ro/file.txt: Err(PermissionDenied)",
             "saw remove /ro: Err(ErrorCode { code: 31, name: \"not-permitted\", message: \"Operation not permitted, similar to `EPERM` in POSIX.\" })",
+            "denied 1 x make a folder or link in /in: the path leads out of the folder, or the system forbids it",
+            "denied 3 x make a folder or link in /ro: the folder is mounted read-only",
+            "denied 2 x remove in /ro: the folder is mounted read-only",
+            "denied 1 x rename in /in: the path leads out of the folder, or the system forbids it",
+            "denied 1 x rename in /ro: the folder is mounted read-only",
+            "denied 4 x write in /ro: the folder is mounted read-only",
         ],
         ..Attack::RUN
     };
@@ -170,6 +187,9 @@ crate::attacks! { $ each_file_attack:
             "saw list /work: marker",
             "saw symlink /work/up: refused: not-permitted",
             "saw rename /work/marker: refused: PermissionDenied",
+            "denied 4 x look in /work: the path leads out of the folder, or the system forbids it",
+            "denied 1 x make a folder or link in /work: the path leads out of the folder, or it is a link, which the scratch folder may not have",
+            "denied 1 x rename in /work: the path leads out of the folder, or the system forbids it",
         ],
         ..Attack::RUN
     };

@@ -34,7 +34,7 @@ crate::attacks! { $ each_secret_attack:
             "0 succeeded",
             "saw row: [PLACEHOLDER]",
             "[state]",
-            "0 succeeded",
+            "1 connector: [connector] the state key '[PLACEHOLDER]' holds the placeholder of the secret 'Password', which means nothing in the next run",
             "[error]",
             "1 connector: [connector] [PLACEHOLDER]",
             "at: [PLACEHOLDER]",
@@ -79,17 +79,18 @@ crate::attacks! { $ each_secret_attack:
 
     echoed_secret => Attack {
         tries: "have a granted server send the secret back, and log it",
-        stopped_by: "redaction in every spelling: `host/src/config/secret.rs`",
+        stopped_by: "the gate puts the placeholder back into answers: `host/src/sandbox/http/answer.rs`",
         flags: &["--allow-net", "{server}"],
         tests: &["host/src/config/secret.rs::values_are_redacted_in_every_spelling"],
         shows_log: true,
         outcome: &[
-            "1 connector: [connector] the source said 200 ***",
+            "1 connector: [connector] the source said 200 [PLACEHOLDER]",
             "hint: check the credentials in the configuration",
             "arrived GET /echo x-key=[SECRET]",
-            "log info connector: 200 ***",
-            "log info stdout: 200 ***",
-            "log info stderr: 200 ***",
+            "log debug host: GET http://127.0.0.1:[PORT]/\\u{2026}: the answer holds the value of the secret 'Password', and the connector sees a placeholder there; if that value is data as well, --allow-echo Password shows it",
+            "log info connector: 200 [PLACEHOLDER]",
+            "log info stdout: 200 [PLACEHOLDER]",
+            "log info stderr: 200 [PLACEHOLDER]",
         ],
         ..Attack::RUN
     };
