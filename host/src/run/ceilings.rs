@@ -362,10 +362,9 @@ mod tests {
         let told =
             granted(&policies, r#"{"allow_net": ["https://a.example"], "allow_requested": true}"#, &[]);
         insta::assert_snapshot!(told.unwrap_err(), @r"
-        a policy refuses this run: 3 violations
+        a policy refuses this run: 2 violations
           sandbox.allow_net: https://a.example, and policy.json denies the network
           sandbox.allow_requested: grants origins, and policy.json denies the network
-          sandbox.allow_requested, which the connector asks for: https://asked.example, and policy.json denies the network
         ");
     }
 
