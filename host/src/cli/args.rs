@@ -115,10 +115,10 @@ pub(super) struct Target {
     pub(super) config: ConfigFile,
 
     #[command(flatten)]
-    pub(super) trust: TrustFlags,
+    pub(super) cache: CacheFlags,
 
     #[command(flatten)]
-    pub(super) cache: CacheFlags,
+    pub(super) trust: TrustFlags,
 
     #[command(flatten)]
     pub(super) sandbox: SandboxFlags,
@@ -275,10 +275,10 @@ pub(super) struct Inspect {
     pub(super) file: PathBuf,
 
     #[command(flatten)]
-    pub(super) trust: TrustFlags,
+    pub(super) cache: CacheFlags,
 
     #[command(flatten)]
-    pub(super) cache: CacheFlags,
+    pub(super) trust: TrustFlags,
 }
 
 /// A component that is signed or checked.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 #[test]
 fn help_of_every_command() {
     let lab = Lab::new();
-    let commands: [&[&str]; 17] = [
+    let commands: [&[&str]; 20] = [
         &[],
         &["run"],
         &["inspect"],
@@ -19,6 +19,9 @@ fn help_of_every_command() {
         &["state"],
         &["state", "show"],
         &["state", "reset"],
+        &["keygen"],
+        &["sign"],
+        &["verify"],
         &["schema"],
         &["schema", "storage"],
         &["storages"],

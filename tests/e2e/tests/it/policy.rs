@@ -1,6 +1,7 @@
 //! Ceilings of an organisation: no configuration and no flag gets above them.
 
-use std::os::unix::fs::PermissionsExt;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 
 use e2e::{Answer, Lab, Outcome, Server};
 use insta::assert_snapshot;
@@ -18,7 +19,7 @@ fn lab(policy: Value, sandbox: Value) -> Lab {
 
 fn write(lab: &Lab, name: &str, policy: &Value) {
     let path = lab.write(name, policy.to_string());
-    std::fs::set_permissions(path, PermissionsExt::from_mode(0o644)).unwrap();
+    std::fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap();
 }
 
 fn run(lab: &Lab, flags: &[&str]) -> Outcome {
@@ -137,7 +138,7 @@ fn no_command_gets_past_a_policy() {
 fn a_policy_that_others_can_write_or_that_is_wrong_stops_everything() {
     let lab = lab(json!({}), json!({}));
     run(&lab, &[]).expect_success();
-    std::fs::set_permissions(lab.path("policy.json"), PermissionsExt::from_mode(0o666)).unwrap();
+    std::fs::set_permissions(lab.path("policy.json"), Permissions::from_mode(0o666)).unwrap();
     assert_snapshot!(run(&lab, &[]).failure(), @r"
     3 config: policy.json: other users can change this file, so that it bounds nothing
     hint: give it to root or to yourself, and take writing from the others with `chmod go-w`

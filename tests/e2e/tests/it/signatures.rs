@@ -1,6 +1,7 @@
 //! Who signed a component, and that nothing of it is touched before that is known.
 
-use std::os::unix::fs::PermissionsExt;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -110,7 +111,7 @@ fn each_who_asks_must_be_satisfied() {
     validate(&REQUIRED).failure_text("by `connector.signature` of the configuration");
     config("../key.pub.pem");
     let policy = lab.write("policy.json", json!({ "require_signature": ["conf/other.pub.pem"] }).to_string());
-    std::fs::set_permissions(policy, PermissionsExt::from_mode(0o644)).unwrap();
+    std::fs::set_permissions(policy, Permissions::from_mode(0o644)).unwrap();
     validate(&["--policy", "policy.json"])
         .failure_text("(a signature is required by the policy policy.json)");
 }
@@ -147,7 +148,7 @@ fn keys_are_private_and_never_overwritten() {
     assert_eq!(again.code, Some(3));
     again.failure_text("key.pem: the key was not written: there is a file of this name already");
     assert_eq!(lab.read("key.pem"), before);
-    std::fs::set_permissions(lab.path("key.pem"), PermissionsExt::from_mode(0o644)).unwrap();
+    std::fs::set_permissions(lab.path("key.pem"), Permissions::from_mode(0o644)).unwrap();
     let signed = lab.ow_host(&["sign", "guest.wasm", "--key", "key.pem"]).success();
     assert!(
         signed.stderr.contains("warning: key.pem: others can read this private key"),
