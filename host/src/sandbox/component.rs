@@ -15,6 +15,7 @@ use super::cache::Cache;
 use super::control::limit;
 use super::{ByteSize, engine};
 use crate::failure::{Failure, FailureClass};
+use crate::report::text::is_unfit;
 
 /// The contract's package.
 pub const CONTRACT: &str = "ow:connector";
@@ -238,8 +239,9 @@ impl Component {
             }
         };
         let ty = compiled.component_type();
-        let names =
-            |items: Vec<(&str, bool)>| items.into_iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+        let names = |items: Vec<(&str, bool)>| {
+            items.into_iter().map(|(name, _)| plain_text(name)).collect::<Vec<_>>()
+        };
         let imports = names(ty.imports(engine).map(|(name, item)| (name, is_interface(&item.ty))).collect());
         let exports = names(ty.exports(engine).map(|(name, item)| (name, is_interface(&item.ty))).collect());
         let size = u64::try_from(file.bytes.len()).unwrap_or(u64::MAX);
@@ -358,9 +360,10 @@ fn plain(error: &std::io::Error) -> String {
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 
-/// A message from a parser of hostile bytes, fit for a terminal.
+/// A message from a parser of hostile bytes, or a name in them, fit for a
+/// terminal.
 fn plain_text(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
+    text.chars().map(|c| if c.is_control() || is_unfit(c) { ' ' } else { c }).take(500).collect()
 }
 
 /// Bytes in hexadecimal.
