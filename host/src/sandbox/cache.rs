@@ -280,7 +280,8 @@ fn check_private(metadata: &fs::Metadata, folder: bool) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod attacks;
 
 #[cfg(test)]
