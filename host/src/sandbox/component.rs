@@ -16,6 +16,7 @@ use super::control::limit;
 use super::{ByteSize, Limits, engine};
 use crate::failure::{Failure, FailureClass};
 use crate::isolation::{Isolation, Program};
+use crate::report::text::is_unfit;
 
 /// The contract's package.
 pub const CONTRACT: &str = "ow:connector";
@@ -450,9 +451,10 @@ fn plain(error: &std::io::Error) -> String {
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 
-/// A message from a parser of hostile bytes, fit for a terminal.
+/// A message from a parser of hostile bytes, or a name in them, fit for a
+/// terminal.
 fn plain_text(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
+    text.chars().map(|c| if c.is_control() || is_unfit(c) { ' ' } else { c }).take(500).collect()
 }
 
 /// Bytes in hexadecimal.
