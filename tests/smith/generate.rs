@@ -13,7 +13,7 @@ const COMPONENT: u8 = 4;
 
 /// A connector by its exports whose code is generated: it describes itself with
 /// whatever that code returns, if it returns.
-pub fn connector(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
+pub(crate) fn connector(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let (_, inner) = section(CONNECTOR, COMPONENT);
     let (_, code) = section(inner, CORE_MODULE);
     let config = Config { exports: Some(code.to_vec()), ..config() };
@@ -22,7 +22,7 @@ pub fn connector(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
 }
 
 /// A component of any shape, that knows nothing of the contract.
-pub fn component(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
+pub(crate) fn component(input: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     Ok(Component::new(config(), input)?.to_bytes())
 }
 

@@ -56,7 +56,6 @@ pub(super) fn encode(batch: Batch) -> io::Result<Vec<Bytes>> {
         }
     };
     buffers.insert(0, wire::frame(&shape)?);
-    buffers.retain(|buffer| !buffer.is_empty());
     Ok(buffers)
 }
 

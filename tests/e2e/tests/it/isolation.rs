@@ -91,3 +91,11 @@ fn isolation_is_a_key_of_the_configuration_too() {
     3 config: cfg.json: sandbox.isolation: there is no isolation 'proces': write one of 'none', 'process'
     ");
 }
+
+#[test]
+fn a_worker_may_call_its_host_as_often_as_it_likes() {
+    let lab = Lab::new();
+    let outcome = lab.run_with("count", json!({ "Rows": 1, "Until": 3000 }), ISOLATED).success();
+    assert_eq!(outcome.report()["commits"], 3001);
+    assert_eq!(lab.query("SELECT count(*) FROM numbers"), "3000");
+}
