@@ -124,11 +124,14 @@ impl Bench {
 
     fn run_in(
         &self,
-        mut sandbox: serde_json::Value,
+        sandbox: serde_json::Value,
         source: serde_json::Value,
         storage: serde_json::Value,
     ) -> Result<(RunReport, f64)> {
-        sandbox["mounts"] = json!([format!("{}:/data:ro", self.folder.path().display())]);
+        let mounts = json!([format!("{}:/data:ro", self.folder.path().display())]);
+        let granted = sandbox.as_object().cloned().unwrap_or_default();
+        let sandbox: serde_json::Map<_, _> =
+            granted.into_iter().chain([("mounts".to_owned(), mounts)]).collect();
         let config = json!({
             "name": "bench",
             "source": {"name": "Bench", "config": source},

@@ -1,6 +1,8 @@
 //! Generated components under limits: none crashes or hangs the host or takes
 //! more memory than it may, and each ends in one of the ways that are told.
 
+#![allow(clippy::unwrap_used, reason = "a broken assumption must fail the test at once")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration as Time, Instant};
