@@ -7,7 +7,10 @@ use wasmtime::component::{Linker, Resource, ResourceTable};
 use wasmtime::{Engine, Store, StoreContextMut};
 use wasmtime_wasi::filesystem::FsPerms;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::p2::bindings::http::outgoing_handler::Host as _;
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
+use wasmtime_wasi_http::p2::types::HostOutgoingRequest;
+use wasmtime_wasi_http::{RequestOptions, WasiHttpCtxView, WasiHttpView};
 
 use super::control::Control;
 use super::engine::Ticking;
@@ -181,6 +184,24 @@ pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>
         "[method]error.to-debug-string",
         |cx: StoreContextMut<'_, GuestState<B>>, (error,): (Resource<wasmtime::Error>,)| {
             Ok((format!("{:#}", cx.data().table.get(&error)?),))
+        },
+    )?;
+    // The engine's own leaves a request's options in the table for ever, so that
+    // a guest could make only as many requests as it may hold handles.
+    linker.instance("wasi:http/outgoing-handler@0.2.12")?.func_wrap(
+        "handle",
+        |mut cx: StoreContextMut<'_, GuestState<B>>,
+         (request, options): (Resource<HostOutgoingRequest>, Option<Resource<RequestOptions>>)| {
+            let state = cx.data_mut();
+            let given = options.as_ref().map(Resource::rep);
+            let answer = state.http().handle(request, options);
+            if let Some(options) = given {
+                state.table.delete(Resource::<RequestOptions>::new_own(options))?;
+            }
+            match answer {
+                Ok(future) => Ok((Ok::<_, ErrorCode>(future),)),
+                Err(error) => Ok((Err(error.downcast()?),)),
+            }
         },
     )?;
     linker.allow_shadowing(false);

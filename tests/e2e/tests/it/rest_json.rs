@@ -172,3 +172,20 @@ fn nothing_is_asked_without_a_grant() {
     assert!(failure.contains("grant it with --allow-net http://127.0.0.1:[PORT]"), "{failure}");
     assert!(server.requests().is_empty());
 }
+
+#[test]
+fn a_request_holds_no_handle_when_it_is_over() {
+    let pages = 300;
+    let server = Server::start(move |request| {
+        let page: u64 = request.target.rsplit_once("page=").map_or(1, |(_, page)| page.parse().unwrap());
+        Answer::new(200, json!({ "data": [{ "id": page }], "pages": pages }).to_string())
+    });
+    let lab = lab(&server, |config| {
+        *config = json!({ "BaseUrl": "https://api.example.com", "Streams": [{
+            "Name": "items", "Path": "/items", "Records": "/data", "Schema": { "id": "int64" },
+            "Pagination": { "page": { "TotalPages": "/pages" } },
+        }]});
+    });
+    run(&lab, &server, &["--handles", "60"]).expect_success();
+    assert_eq!(lab.query("SELECT count(DISTINCT id) FROM items"), "300");
+}
