@@ -143,6 +143,12 @@ fn allowed() -> Result<BTreeMap<c_long, Vec<SeccompRule>>, seccompiler::BackendE
     );
     // A descriptor may be made non-blocking.
     rules.insert(libc::SYS_ioctl, vec![only(1, SeccompCmpOp::Eq, libc::FIONBIO)?]);
+    // A descriptor may be copied and its flags read and set, but it may not be made
+    // to send signals to others (`F_SETOWN`).
+    let commands =
+        [libc::F_DUPFD, libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL];
+    let commands = commands.map(|command| only(1, SeccompCmpOp::Eq, bits(command)));
+    rules.insert(libc::SYS_fcntl, commands.into_iter().collect::<Result<_, _>>()?);
     // A signal may end this process only: `abort` sends itself one.
     let this = u64::from(std::process::id());
     rules.insert(libc::SYS_tgkill, vec![only(0, SeccompCmpOp::Eq, this)?]);
@@ -199,7 +205,6 @@ const ALLOWED: &[c_long] = &[
     libc::SYS_close,
     libc::SYS_dup,
     libc::SYS_dup3,
-    libc::SYS_fcntl,
     libc::SYS_ppoll,
     libc::SYS_eventfd2,
     libc::SYS_epoll_create1,

@@ -109,6 +109,8 @@ fn inside() {
         "a higher limit",
         rustix::process::setrlimit(rustix::process::Resource::Data, more).map_err(Into::into),
     );
+    let owned = std::fs::File::open(read.join("file")).unwrap();
+    refused("other commands for a descriptor", rustix::fs::fcntl_get_seals(&owned).map_err(Into::into));
     refused("another root", std::os::unix::fs::chroot("/"));
     assert!(Vec::<u8>::new().try_reserve_exact(1 << 30).is_err(), "memory beyond the limit was not refused");
     let more_files: Vec<_> = (0..100).map_while(|_| std::fs::File::open(read.join("file")).ok()).collect();
