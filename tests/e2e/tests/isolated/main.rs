@@ -1,4 +1,4 @@
-//! The same tests as `it`, with each run in a process of its own: what a run
+//! Tests of `it` again, with each run in a process of its own: what a run
 //! does, says and leaves behind must not depend on it. `Lab` sees by the name of
 //! this binary that it is to isolate.
 
