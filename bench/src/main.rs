@@ -11,7 +11,7 @@ mod rest;
 mod storages;
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, ensure};
 use ow_host::config::{Config, RunConfig};
@@ -28,13 +28,22 @@ const TRIES: usize = 3;
 /// Starts of a process.
 const TIMES: usize = 50;
 
-fn main() -> Result<()> {
+fn main() -> Result<ExitCode> {
     let wanted = std::env::args().nth(1);
-    if wanted.as_deref() == Some("memory") {
+    #[cfg(target_os = "linux")]
+    if wanted.as_deref() == Some(ow_host::isolation::WORKER) {
+        return Ok(ow_host::isolation::worker::main());
+    }
+    measure_all(wanted.as_deref())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn measure_all(wanted: Option<&str>) -> Result<()> {
+    if wanted == Some("memory") {
         return memory_child();
     }
     let bench = Bench::prepare()?;
-    match wanted.as_deref() {
+    match wanted {
         Some("rest") => return rest::measure(&bench),
         Some("hostile") => return hostile::measure(&bench),
         _ => {}

@@ -1,6 +1,8 @@
 //! What a connector says of itself, checked before anybody relies on it.
 
-use serde_json::{Map, Value};
+use std::sync::Once;
+
+use serde_json::{Map, Value, json};
 
 use super::problem::{Place, Problem, clip, list, nearest, one_line};
 use super::walk;
@@ -146,6 +148,15 @@ pub(crate) fn validator(schema: &Value) -> Result<jsonschema::Validator, String>
         .map_err(|error| {
             format!("{}: {}", clip(error.instance_path().as_str()), one_line(&error.to_string()))
         })
+}
+
+/// Has the schema of all schemas compiled meanwhile, which every first
+/// [`validator`] of a process waits for.
+pub(crate) fn warm_up() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        drop(tokio::task::spawn_blocking(|| jsonschema::meta::is_valid(&json!({"type": "object"}))))
+    });
 }
 
 fn check_schema(schema: &Value, problems: &mut Vec<Problem>) -> bool {

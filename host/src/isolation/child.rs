@@ -1,35 +1,19 @@
 //! The process of a worker: how it is started, and how it ended.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
-
 use super::{Program, WORKER};
 use crate::report::text::plain;
+use crate::sandbox::Sealed;
 
 /// Bytes of a worker's standard error that are kept.
 const KEPT: u64 = 4096;
-
-/// Bytes that nobody can change any more.
-#[derive(Debug, Clone)]
-pub(crate) struct Sealed(Arc<File>);
-
-impl Sealed {
-    pub(crate) fn new(bytes: &[u8]) -> io::Result<Self> {
-        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
-        let mut file = File::from(memfd_create("ow-host-code", flags)?);
-        file.write_all(bytes)?;
-        fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL)?;
-        Ok(Self(Arc::new(file)))
-    }
-}
 
 /// A worker's process, which ends with this.
 pub(super) struct Child {
@@ -50,7 +34,7 @@ impl Child {
             .process_group(0)
             .current_dir("/")
             .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
-            .stdout(Stdio::from(code.0.try_clone()?))
+            .stdout(Stdio::from(code.file().try_clone()?))
             .stderr(Stdio::piped())
             .spawn()?;
         let errors = Arc::new(Mutex::new(Vec::new()));

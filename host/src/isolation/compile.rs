@@ -6,12 +6,12 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use super::child::{Child, Sealed};
+use super::child::Child;
 use super::wire::{self, Start, Work};
 use super::{Isolation, Program, make};
 use crate::failure::{Failure, FailureClass};
 use crate::sandbox::control::limit;
-use crate::sandbox::{Limits, engine};
+use crate::sandbox::{Limits, Sealed, engine};
 
 /// Bytes of the compiler's message about a broken component.
 const MAX_MESSAGE: u64 = 64 * 1024;

@@ -48,8 +48,6 @@ mod wire;
 pub mod worker;
 
 #[cfg(target_os = "linux")]
-pub(crate) use self::child::Sealed;
-#[cfg(target_os = "linux")]
 pub(crate) use self::remote::Remote;
 #[cfg(target_os = "linux")]
 use crate::failure::{Failure, FailureClass};

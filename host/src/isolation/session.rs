@@ -18,7 +18,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::{Mutex, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::child::{Child, Sealed};
+use super::child::Child;
 use super::remote::{AnyBody, fed};
 use super::wire::{self, Answer, Call, Returned, RunWork, Start, ToHost, ToWorker, Work, path};
 use super::{
@@ -36,13 +36,13 @@ use crate::report::audit::FolderUse;
 use crate::report::log::RunLog;
 use crate::report::stats::Stats;
 use crate::report::text::{cut, plain};
-use crate::sandbox::Limits;
 use crate::sandbox::control::{Control, limit};
 use crate::sandbox::folders::Folders;
 use crate::sandbox::guest::GuestOptions;
 use crate::sandbox::http::{HttpGate, Outlet};
 use crate::sandbox::mount::Access;
 use crate::sandbox::scratch::Scratch;
+use crate::sandbox::{Limits, Sealed};
 
 /// Bytes of a message beside what a call hands over.
 const MESSAGE: usize = 1024 * 1024;

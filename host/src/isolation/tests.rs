@@ -16,20 +16,20 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use super::Program;
 use super::lockdown::{Allowance, enter};
 use super::session::{Services, Session};
 use super::wire::{self, Start, Work};
-use super::{Program, Sealed};
 use crate::bridge::state::RunState;
 use crate::bridge::{Bridge, BridgeOptions};
 use crate::cancel::Cancel;
 use crate::config::Secrets;
 use crate::failure::Failure;
 use crate::report::log::RunLog;
-use crate::sandbox::Limits;
 use crate::sandbox::control::Control;
 use crate::sandbox::guest::GuestOptions;
 use crate::sandbox::http::{HttpClient, HttpGate, HttpObserver};
+use crate::sandbox::{Limits, Sealed};
 
 /// Runs one test of this program in a process of its own, in a folder.
 fn apart(test: &str, folder: &Path) -> String {

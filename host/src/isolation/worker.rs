@@ -3,9 +3,8 @@
 //! standard output the component's code.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -260,7 +259,7 @@ async fn instantiate(
         Failure::new(FailureClass::Internal, format!("the worker cannot start: {error}"))
     };
     let engine = engine::shared().map_err(|error| internal(&error))?;
-    let code = Path::new("/proc/self/fd/1");
+    let code = io::stdout().as_raw_fd();
     let component = cache::load_sealed(engine, code).map_err(|error| internal(&format!("{error:#}")))?;
     let mounts: Vec<Mount> = work.mounts.iter().map(to_mount).collect();
     let environment: Vec<(&str, &str)> =

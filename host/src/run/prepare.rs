@@ -158,6 +158,7 @@ pub(super) async fn prepare(
     config: Config,
     run_config: RunConfig,
 ) -> Result<Prepared, Failure> {
+    crate::config::spec::warm_up();
     let data_mart_id = config.data_mart_id(options.data_mart_id.as_deref())?;
     let flags = &options.sandbox;
     let grants = config.sandbox.clone().merged(flags.clone());

@@ -5,8 +5,8 @@
 //! the file belong to this user and are writable by nobody else, no folder above
 //! lets others put another in its place, the file is no link, and its first bytes
 //! are the SHA-256 of what it is for and of the rest.
-//! Whatever fails one of these is compiled again and replaced. Entries are read
-//! into memory first, checked there and used from there, so that nothing can
+//! Whatever fails one of these is compiled again and replaced. Entries are copied
+//! into sealed memory, checked on the way and used from there, so that nothing can
 //! change between the check and the use.
 
 use std::fs::{self, File};
@@ -18,6 +18,8 @@ use std::time::SystemTime;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
+
+use super::sealed::Sealed;
 
 /// First bytes of an entry; changes with its layout.
 const MAGIC: &[u8; 8] = b"owcache1";
@@ -70,18 +72,14 @@ impl Cache {
 
     /// The code of a component with this digest, if there is an entry that can be
     /// trusted.
-    pub(crate) fn load(&self, engine: &Engine, digest: &[u8; DIGEST]) -> Option<Vec<u8>> {
+    pub(crate) fn load(&self, engine: &Engine, digest: &[u8; DIGEST]) -> Option<Sealed> {
         let key = Key::new(engine, digest);
         check_folder(&self.folder).ok()?;
-        let path = self.folder.join(key.file_name());
-        let file = open_private(&path).ok()?;
-        let mut bytes = Vec::new();
-        (&file).take(ENTRY_BYTES).read_to_end(&mut bytes).ok()?;
-        let head = bytes.len() - key.verify(&bytes)?.len();
-        bytes.drain(..head);
+        let file = open_private(&self.folder.join(key.file_name())).ok()?;
+        let code = key.verify((&file).take(ENTRY_BYTES))?;
         // Only to know which entries are used; a failure does no harm.
         let _ = file.set_modified(SystemTime::now());
-        Some(bytes)
+        Some(code)
     }
 
     /// Keeps the code of a component.
@@ -154,24 +152,28 @@ impl Cache {
 
 /// The component of code that the cache gave, or that was compiled a moment ago
 /// by this program.
-pub(crate) fn trust(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: `code` is what the engine made for a component, in this version and
-    // with these settings: an entry's digest covers them and nobody but this
-    // user could write it, and the engine itself refuses other versions.
+pub(crate) fn trust(engine: &Engine, code: &Sealed) -> wasmtime::Result<Component> {
+    #[cfg(target_os = "linux")]
+    return load_sealed(engine, std::os::fd::AsRawFd::as_raw_fd(code.file()));
+    // SAFETY: as in `load_sealed`; the bytes are in this process alone.
+    #[cfg(not(target_os = "linux"))]
     #[expect(unsafe_code, reason = "compiled code of this user's own cache is loaded")]
     unsafe {
-        Component::deserialize(engine, code)
+        Component::deserialize(engine, code.bytes())
     }
 }
 
-/// The component of code in a sealed file, which is mapped and not read.
+/// The component of code in a sealed file of memory, which is mapped and not
+/// read.
 #[cfg(target_os = "linux")]
-pub(crate) fn load_sealed(engine: &Engine, file: &Path) -> wasmtime::Result<Component> {
-    // SAFETY: the host wrote what `trust` takes into the file and sealed it, so
-    // that nobody can change it while it is mapped.
-    #[expect(unsafe_code, reason = "compiled code of the host that this process works for is loaded")]
+pub(crate) fn load_sealed(engine: &Engine, descriptor: std::os::fd::RawFd) -> wasmtime::Result<Component> {
+    // SAFETY: the code is what the engine made for a component, in this version
+    // and with these settings: an entry's digest covers them and nobody but this
+    // user could write it, and the engine itself refuses other versions. Nobody
+    // can change it while it is mapped.
+    #[expect(unsafe_code, reason = "compiled code of this user's own cache is loaded")]
     unsafe {
-        Component::deserialize_file(engine, file)
+        Component::deserialize_file(engine, format!("/proc/self/fd/{descriptor}"))
     }
 }
 
@@ -201,18 +203,22 @@ impl Key {
 
     /// The digest that an entry with this code starts with.
     fn seal(&self, code: &[u8]) -> [u8; DIGEST] {
-        let mut hasher = Sha256::new();
-        hasher.update(MAGIC);
-        hasher.update(self.digest);
-        hasher.update(self.engine.to_le_bytes());
-        hasher.update(code);
-        hasher.finalize().into()
+        self.hasher().chain_update(code).finalize().into()
+    }
+
+    /// A digest that has all but the code.
+    fn hasher(&self) -> Sha256 {
+        Sha256::new().chain_update(MAGIC).chain_update(self.digest).chain_update(self.engine.to_le_bytes())
     }
 
     /// The code of an entry, if the entry is whole and for this key.
-    fn verify<'a>(&self, entry: &'a [u8]) -> Option<&'a [u8]> {
-        let (seal, code) = entry.strip_prefix(MAGIC)?.split_at_checked(DIGEST)?;
-        (seal == self.seal(code)).then_some(code)
+    fn verify(&self, mut entry: impl Read) -> Option<Sealed> {
+        let mut head = [0; MAGIC.len() + DIGEST];
+        entry.read_exact(&mut head).ok()?;
+        let seal = head.strip_prefix(MAGIC)?;
+        let mut hasher = self.hasher();
+        let code = Sealed::copy(entry, |bytes| hasher.update(bytes)).ok()?;
+        (seal == hasher.finalize().as_slice()).then_some(code)
     }
 }
 

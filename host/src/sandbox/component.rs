@@ -13,6 +13,7 @@ use wasmtime::component::Component as Compiled;
 
 use super::cache::{self, Cache};
 use super::control::limit;
+use super::sealed::Sealed;
 use super::{ByteSize, Limits, engine};
 use crate::failure::{Failure, FailureClass};
 use crate::isolation::{Isolation, Program};
@@ -141,7 +142,9 @@ impl ComponentFile {
         if file.metadata().map_err(unreadable)?.is_dir() {
             return Err(unreadable(std::io::ErrorKind::IsADirectory.into()));
         }
-        let mut bytes = Vec::new();
+        // At most a guess: what a file says of its size may be wrong.
+        let size = file.metadata().map_or(0, |metadata| metadata.len().min(max.get()));
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).saturating_add(1));
         file.take(max.get().saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
         Ok(Self { path: Some(path.to_owned()), ..Self::from_bytes(name, bytes, max)? })
     }
@@ -224,7 +227,7 @@ pub(crate) enum Code {
     Here(Compiled),
     /// In workers of this program.
     #[cfg(target_os = "linux")]
-    Apart(Program, crate::isolation::Sealed),
+    Apart(Program, Sealed),
 }
 
 /// How components are compiled and kept.
@@ -273,12 +276,12 @@ impl Component {
             None => {
                 let code = compile(engine, file, loading)?;
                 let note = loading.cache.and_then(|cache| cache.store(engine, &file.digest, &code).err());
-                (code, note)
+                (Sealed::new(&code).map_err(|error| unusable(file, &error))?, note)
             }
         };
         let (imports, exports) = names(&file.bytes).map_err(|error| broken(file, &error.to_string()))?;
         let size = u64::try_from(file.bytes.len()).unwrap_or(u64::MAX);
-        let code = place(engine, file, &code, loading)?;
+        let code = place(engine, file, code, loading)?;
         let component = Self { digest: file.digest(), name: file.name.clone(), size, imports, exports, code };
         component.check_contract()?;
         Ok((component, note))
@@ -352,24 +355,27 @@ fn compile(engine: &Engine, file: &ComponentFile, loading: &Loading<'_>) -> Resu
 }
 
 /// Brings code to where it is to be run.
-fn place(engine: &Engine, file: &ComponentFile, code: &[u8], loading: &Loading<'_>) -> Result<Code, Failure> {
-    let fail = |error: &dyn std::fmt::Display| {
-        Failure::new(
-            FailureClass::Internal,
-            format!("{}: its compiled form cannot be used: {error}", file.name),
-        )
-    };
+fn place(
+    engine: &Engine,
+    file: &ComponentFile,
+    code: Sealed,
+    loading: &Loading<'_>,
+) -> Result<Code, Failure> {
     if loading.isolation == Isolation::None {
-        return cache::trust(engine, code).map(Code::Here).map_err(|error| fail(&format!("{error:#}")));
+        return cache::trust(engine, &code).map(Code::Here).map_err(|error| unusable(file, &error));
     }
     #[cfg(target_os = "linux")]
     if let Some(program) = loading.program {
-        let sealed = crate::isolation::Sealed::new(code).map_err(|error| fail(&error))?;
-        return Ok(Code::Apart(program.clone(), sealed));
+        return Ok(Code::Apart(program.clone(), code));
     }
     Err(Failure::new(FailureClass::Usage, "a run cannot be isolated in a process of its own here").with_hint(
         "it needs Linux, and a program that embeds ow-host must name one that workers are started from",
     ))
+}
+
+fn unusable(file: &ComponentFile, error: &dyn std::fmt::Display) -> Failure {
+    let message = format!("{}: its compiled form cannot be used: {error:#}", file.name);
+    Failure::new(FailureClass::Internal, message)
 }
 
 /// The names that a component imports and exports, fit for a terminal.

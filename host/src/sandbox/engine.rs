@@ -41,6 +41,9 @@ fn config() -> Config {
         // Frames by function names; parsing a guest's DWARF is left out.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(BACKTRACE_FRAMES)
+        // What neither traps nor these names need takes time to load.
+        .generate_address_map(false)
+        .native_unwind_info(cfg!(windows))
         // 64-bit memories need explicit bounds checks and larger limits.
         .wasm_memory64(false)
         // WASI 0.2 alone: the asynchronous component model is experimental.

@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+use std::sync::Once;
 
 /// What the folders' names start with, below the system's folder for
 /// temporary files.
@@ -25,11 +26,14 @@ pub(crate) fn open(folder: &Path) -> io::Result<cap_std::fs::Dir> {
 impl Scratch {
     /// Makes an empty folder that only this user can enter.
     pub(crate) fn new() -> io::Result<Self> {
-        Self::new_in(&std::env::temp_dir())
+        /// Once a process is enough: its own folders are removed with their runs.
+        static CLEARED: Once = Once::new();
+        let parent = std::env::temp_dir();
+        CLEARED.call_once(|| remove_abandoned(&parent));
+        Self::new_in(&parent)
     }
 
     fn new_in(parent: &Path) -> io::Result<Self> {
-        remove_abandoned(parent);
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
         let lock = File::open(folder.path())?;
         lock.lock()?;
@@ -81,6 +85,7 @@ mod tests {
         let foreign = parent.path().join("other");
         fs::create_dir(&foreign).unwrap();
 
+        remove_abandoned(parent.path());
         let own = Scratch::new_in(parent.path()).unwrap();
         assert!(!abandoned.exists());
         assert!(running.path().exists() && young.exists() && foreign.exists());

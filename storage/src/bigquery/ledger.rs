@@ -53,8 +53,7 @@ struct Row {
     token: String,
     run_id: String,
     holder: String,
-    /// The token of the run that this claim was taken from; empty where that one
-    /// had released it.
+    /// The token of the run before, whose staging tables may still be there.
     previous: String,
     sequence: u64,
     stamp: String,
@@ -100,6 +99,8 @@ pub(super) struct Ledger {
     run: RunInfo,
     /// Names the claim, and everything that the run makes.
     pub(super) token: String,
+    /// The token of the run before this one; empty for the first.
+    previous: String,
     started_at: String,
     lease: Duration,
     /// The number of the next commit. Held while a job changes the row, so that
@@ -129,11 +130,12 @@ impl Ledger {
         run: &RunInfo,
         lease: Duration,
     ) -> Result<(Self, BTreeMap<String, String>), Trouble> {
-        let ledger = Self {
+        let mut ledger = Self {
             warehouse,
             table: state_table(&run.data_mart_id),
             run: run.clone(),
             token: uuid::Uuid::new_v4().simple().to_string(),
+            previous: String::new(),
             started_at: now(),
             lease,
             sequence: Mutex::new(0),
@@ -153,9 +155,7 @@ impl Ledger {
         if let Some(pending) = row.pending.filter(|pending| !pending.swaps.is_empty()) {
             ledger.keep_promise(&pending).await?;
         }
-        if !row.previous.is_empty() {
-            tokio::spawn(clear_staging(Arc::clone(&ledger.warehouse), row.previous));
-        }
+        ledger.previous = row.previous;
         Ok((ledger, row.state))
     }
 
@@ -198,7 +198,7 @@ impl Ledger {
         let (table, log) = (self.warehouse.sql(&self.table), self.warehouse.sql(LOG));
         let sql = format!(
             "BEGIN TRANSACTION; \
-             UPDATE {table} SET fence = IF(token = @token, fence, fence + 1), previous = IF(token = @token, previous, token), sequence = IF(token = @token, sequence, 0), token = @token, run_id = @run_id, holder = @holder, claimed_at = CURRENT_TIMESTAMP(), expires_at = {lease} WHERE token = '' OR token = @token OR expires_at < CURRENT_TIMESTAMP(); \
+             UPDATE {table} SET fence = IF(token = @token, fence, fence + 1), previous = IF(token IN ('', @token), previous, token), sequence = IF(token = @token, sequence, 0), token = @token, run_id = @run_id, holder = @holder, claimed_at = CURRENT_TIMESTAMP(), expires_at = {lease} WHERE token = '' OR token = @token OR expires_at < CURRENT_TIMESTAMP(); \
              INSERT INTO {log} ({LOG_COLUMNS}) SELECT token, {LAST}, data_mart_id, run_id, connector, run_type, 'crashed', started_at, finished_at, `rows`, `schema`, commits, error FROM (SELECT * FROM {log} WHERE token <> '' AND token = (SELECT previous FROM {table} WHERE token = @token) QUALIFY ROW_NUMBER() OVER (ORDER BY sequence DESC) = 1) WHERE status = 'running'; \
              INSERT INTO {log} ({LOG_COLUMNS}) SELECT @token, 0, @data_mart_id, @run_id, @connector, @run_type, 'running', CAST(@started_at AS TIMESTAMP), CAST(NULL AS TIMESTAMP), '{{}}', '{{}}', 0, CAST(NULL AS STRING) FROM {table} WHERE token = @token; \
              COMMIT TRANSACTION;",
@@ -277,7 +277,7 @@ impl Ledger {
     /// `release` ends the claim too.
     pub(super) async fn clear_promise(&self, release: bool) -> Result<(), Trouble> {
         let _alone = self.sequence.lock().await;
-        let release = if release { ", token = '', previous = ''" } else { "" };
+        let release = if release { ", token = '', previous = token" } else { "" };
         let sql = format!(
             "UPDATE {} SET pending = ''{release} WHERE token = @token",
             self.warehouse.sql(&self.table)
@@ -298,7 +298,7 @@ impl Ledger {
             ("running", "CAST(NULL AS TIMESTAMP)")
         };
         let releases = commit.ends && commit.pending.swaps.is_empty();
-        let release = if releases { ", token = '', previous = ''" } else { "" };
+        let release = if releases { ", token = '', previous = token" } else { "" };
         let mut sql = format!(
             "BEGIN TRANSACTION; \
              INSERT INTO {log} ({LOG_COLUMNS}) SELECT IF((SELECT COUNT(*) FROM {table} WHERE token = @token AND sequence = @sequence) = 1, @token, ERROR('{LOST}')), @next, @data_mart_id, @run_id, @connector, @run_type, '{status}', CAST(@started_at AS TIMESTAMP), {finished}, @row_counts, @streams, @commits, CAST(NULL AS STRING); \
@@ -347,7 +347,7 @@ impl Ledger {
         let sql = format!(
             "BEGIN TRANSACTION; \
              INSERT INTO {log} ({LOG_COLUMNS}) SELECT @token, {LAST}, @data_mart_id, @run_id, @connector, @run_type, @status, CAST(@started_at AS TIMESTAMP), CURRENT_TIMESTAMP(), @row_counts, @streams, @commits, @error FROM {table} WHERE token = @token AND pending = ''; \
-             UPDATE {table} SET token = '', previous = '' WHERE token = @token; \
+             UPDATE {table} SET token = '', previous = token WHERE token = @token; \
              COMMIT TRANSACTION;"
         );
         let mut params = self.run_params();
@@ -365,7 +365,7 @@ impl Ledger {
     pub(super) async fn release(&self) -> Result<(), Trouble> {
         let _alone = self.sequence.lock().await;
         let sql = format!(
-            "UPDATE {} SET token = '', previous = '' WHERE token = @token",
+            "UPDATE {} SET token = '', previous = token WHERE token = @token",
             self.warehouse.sql(&self.table)
         );
         let params = [Param::text("token", &self.token)];
@@ -392,6 +392,19 @@ impl Ledger {
                 // The next one may do; the commit will tell otherwise.
                 Err(trouble) => tracing::debug!(?trouble, "the claim was not renewed"),
             }
+        }
+    }
+
+    /// Drops the staging tables that the run before left, which may have died
+    /// after its last commit: what is not dropped expires.
+    pub(super) async fn clear_up(self: Arc<Self>) {
+        if self.previous.is_empty() {
+            return;
+        }
+        let Ok(tables) = self.warehouse.names("_ow_").await else { return };
+        let kinds = ["stage", "new"].map(|kind| format!("_ow_{kind}_{}_", self.previous));
+        for table in tables.iter().filter(|table| kinds.iter().any(|kind| table.starts_with(kind))) {
+            let _ = self.warehouse.drop_table(table).await;
         }
     }
 
@@ -490,17 +503,6 @@ async fn row(warehouse: &Warehouse, data_mart_id: &str) -> Result<Option<Row>, T
         state,
         pending,
     }))
-}
-
-/// Drops the staging tables of a run that died. Nothing waits for it: what is not
-/// dropped expires.
-async fn clear_staging(warehouse: Arc<Warehouse>, token: String) {
-    for kind in ["stage", "new"] {
-        let Ok(tables) = warehouse.names(&format!("_ow_{kind}_{token}_")).await else { return };
-        for table in tables {
-            let _ = warehouse.drop_table(&table).await;
-        }
-    }
 }
 
 /// The state of a data mart; empty in a dataset that has none.

@@ -60,7 +60,9 @@
 //!    rows come, so that no late job can bring the old ones back.
 //! 6. *The end* of a run releases the claim in its last transaction, or in one
 //!    that also replaces the token: what a run that failed had sent before can take
-//!    effect no more.
+//!    effect no more. Staging tables that a run left, whenever it died, are
+//!    dropped by the next run of the data mart; BigQuery drops them too after
+//!    some days.
 //!
 //! Nothing of this rests on a clock of this machine: leases are compared by
 //! BigQuery. A lease that ends too early costs a run, never a row.

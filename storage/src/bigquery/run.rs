@@ -26,12 +26,16 @@ use crate::{
 
 /// How often a table is planned anew that somebody else changes meanwhile.
 const PLANS: u32 = 8;
+/// How long the end of a run waits until the staging tables of the run before are
+/// dropped.
+const CLEARING: Duration = Duration::from_secs(10);
 
 /// A dataset that one run has open.
 pub(super) struct BigQueryStorage {
     engine: Engine,
     ledger: Arc<Ledger>,
     heartbeat: JoinHandle<()>,
+    clearing: Option<JoinHandle<()>>,
     settings: Arc<Settings>,
     run: RunInfo,
     /// The state that the last commit left.
@@ -147,10 +151,12 @@ impl BigQueryStorage {
         let (ledger, state) = opened.map_err(|trouble| settings.explain(trouble, "open the dataset"))?;
         let ledger = Arc::new(ledger);
         let heartbeat = engine.handle.spawn(Arc::clone(&ledger).beat());
+        let clearing = Some(engine.handle.spawn(Arc::clone(&ledger).clear_up()));
         Ok(Self {
             engine,
             ledger,
             heartbeat,
+            clearing,
             settings,
             run: run.clone(),
             state,
@@ -463,16 +469,20 @@ impl BigQueryStorage {
         Ok(())
     }
 
-    /// Drops what the run staged, unless another run may need it.
+    /// Drops what the run staged, unless another run may need it, and lets the end
+    /// of the process not cut off what drops that of the run before.
     fn drop_stages(&mut self) {
         let keeps = self.promised;
         let tables = self.tables.iter_mut().filter(|table| !(keeps && table.replaces));
         let stages: Vec<_> = tables.filter_map(|table| table.stage.reset()).collect();
-        let warehouse = Arc::clone(self.warehouse());
+        let (warehouse, clearing) = (Arc::clone(self.warehouse()), self.clearing.take());
         self.engine.wait(async {
             for stage in stages {
                 // BigQuery drops it in a few days otherwise.
                 let _ = warehouse.drop_table(&stage).await;
+            }
+            if let Some(clearing) = clearing {
+                let _ = tokio::time::timeout(CLEARING, clearing).await;
             }
         });
     }
