@@ -106,7 +106,7 @@ pub use failures::Failures;
 pub use record::{Bytes, Cell, Decimal, Json, Record, Value};
 pub use run::{Run, RunType, Wanted};
 pub use secret::{Ignored, Secret};
-pub use select::{Selection, select_fields};
+pub use select::{Selection, TableNames, select_fields};
 pub use stream::{DataType, Field, Stream, WriteMode};
 pub use window::{DateWindow, Unused, Window};
 pub use writer::{Open, Table};
@@ -117,8 +117,8 @@ pub mod prelude {
     pub use crate::time::{Date, DateRange, Timestamp};
     pub use crate::{
         Bytes, Cell, Connector, Context, DataType, DateWindow, Decimal, Epoch, Error, ErrorKind, Failures,
-        Field, Ignored, Json, Open, Record, Result, Run, RunType, Secret, Stream, Table, Unused, Wanted,
-        WriteMode, http, select_fields,
+        Field, Ignored, Json, Open, Record, Result, Run, RunType, Secret, Stream, Table, TableNames, Unused,
+        Wanted, WriteMode, http, select_fields,
     };
     pub use log::{debug, error, info, trace, warn};
     pub use schemars::{self, JsonSchema};

@@ -1,5 +1,8 @@
 //! `Fields`: the operator's choice of streams and columns, in OWOX's notation
-//! `node field, node field`.
+//! `node field, node field`; and `DestinationTableNameOverride`, the operator's
+//! names of their tables, as `node table, node table`.
+
+use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::stream::Stream;
@@ -61,6 +64,65 @@ pub fn select_fields(text: &str, parameter: &str, nodes: &[(&str, &Stream)]) -> 
     Ok(selection.collect())
 }
 
+/// The tables that the operator named, by node.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TableNames(BTreeMap<String, String>);
+
+impl TableNames {
+    /// Reads names such as `campaigns our_campaigns, ads our_ads`. `nodes` names
+    /// the streams as the source calls them; one that is not named keeps its
+    /// table.
+    ///
+    /// A table's name is its stream's: keys of state that begin with it change
+    /// too, so that a new table is filled from the start.
+    ///
+    /// ```
+    /// use ow_connector::prelude::*;
+    ///
+    /// let (ads, campaigns) = (Stream::new("x_ads"), Stream::new("x_campaigns"));
+    /// let nodes = [("ads", &ads), ("campaigns", &campaigns)];
+    /// let names = TableNames::parse("ads our_ads", "DestinationTableNameOverride", &nodes)?;
+    /// assert_eq!(names.rename("ads", ads).name, "our_ads");
+    /// assert_eq!(names.rename("campaigns", campaigns).name, "x_campaigns");
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn parse(text: &str, parameter: &str, nodes: &[(&str, &Stream)]) -> Result<Self> {
+        let wrong = |message: String| Error::config(message).parameter(parameter);
+        let mut names = BTreeMap::new();
+        for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            let words: Vec<&str> = pair.split_whitespace().collect();
+            let [node, table] = words[..] else {
+                return Err(wrong(format!("`{pair}` is no node and its table: write `node table`")));
+            };
+            if !nodes.iter().any(|(name, _)| *name == node) {
+                let hint = did_you_mean(node, nodes.iter().map(|(name, _)| *name));
+                return Err(wrong(format!("there is no node `{node}`{hint}")));
+            }
+            if names.insert(node.to_owned(), table.to_owned()).is_some() {
+                return Err(wrong(format!("`{node}` is named twice")));
+            }
+        }
+        let names = Self(names);
+        let mut taken = BTreeMap::new();
+        for (node, stream) in nodes {
+            let table = names.0.get(*node).unwrap_or(&stream.name);
+            if let Some(other) = taken.insert(table, node) {
+                return Err(wrong(format!("`{other}` and `{node}` would both fill the table `{table}`")));
+            }
+        }
+        Ok(names)
+    }
+
+    /// A node's stream, with the table that was named for it.
+    #[must_use]
+    pub fn rename(&self, node: &str, mut stream: Stream) -> Stream {
+        if let Some(table) = self.0.get(node) {
+            stream.name.clone_from(table);
+        }
+        stream
+    }
+}
+
 /// `; did you mean `name`?`, or what there is when nothing is near.
 pub(crate) fn did_you_mean<'a>(typed: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     let lower = typed.to_lowercase();
@@ -113,5 +175,27 @@ mod tests {
             "`holidays` has no field `subdivision`; there is `id`, `name`, `type`"
         );
         assert_eq!(error("x y").parameter_name(), Some("Fields"));
+    }
+
+    #[test]
+    fn tables_are_named_by_node() {
+        let (one, two) = (Stream::new("s_one"), Stream::new("s_two"));
+        let parse = |text| TableNames::parse(text, "P", &[("a/one", &one), ("two", &two)]);
+        let names = parse(" a/one   mine ,, ").unwrap();
+        assert_eq!(names.rename("a/one", one.clone()).name, "mine");
+        assert_eq!(names.rename("two", two.clone()).name, "s_two");
+        assert_eq!(parse("").unwrap(), TableNames::default());
+        // The tables of two nodes may change places.
+        assert!(parse("a/one s_two, two s_one").is_ok());
+        let error = |text| {
+            let error = parse(text).unwrap_err();
+            assert_eq!(error.parameter_name(), Some("P"));
+            error.message().to_owned()
+        };
+        assert_eq!(error("towo t"), "there is no node `towo`; did you mean `two`?");
+        assert_eq!(error("two"), "`two` is no node and its table: write `node table`");
+        assert_eq!(error("two my table"), "`two my table` is no node and its table: write `node table`");
+        assert_eq!(error("two x, two y"), "`two` is named twice");
+        assert_eq!(error("two s_one"), "`a/one` and `two` would both fill the table `s_one`");
     }
 }

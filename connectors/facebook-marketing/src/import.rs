@@ -9,8 +9,8 @@ use crate::settings::Settings;
 /// Where an answer has its records.
 const LIST: &str = "/data";
 
-/// The nodes to import, each with its columns.
-pub(crate) fn plan(config: &Settings) -> Result<Vec<(&'static Node, Vec<String>)>> {
+/// The nodes to import, each with its stream and its columns.
+pub(crate) fn plan(config: &Settings) -> Result<Vec<(&'static Node, Stream, Vec<String>)>> {
     if config.fields.trim().is_empty() {
         let message = "name what to import, such as `ad-account/insights spend`";
         return Err(Error::config(message).parameter("Fields"));
@@ -18,8 +18,13 @@ pub(crate) fn plan(config: &Settings) -> Result<Vec<(&'static Node, Vec<String>)
     let streams: Vec<Stream> = NODES.iter().map(Node::stream).collect();
     let known: Vec<(&str, &Stream)> = NODES.iter().map(|node| node.name).zip(&streams).collect();
     let chosen = select_fields(&config.fields, "Fields", &known)?;
-    let node = |name: &str| NODES.iter().find(|node| node.name == name);
-    Ok(chosen.into_iter().filter_map(|chosen| Some((node(&chosen.node)?, chosen.fields))).collect())
+    let tables =
+        TableNames::parse(&config.destination_table_name_override, "DestinationTableNameOverride", &known)?;
+    let planned = chosen.into_iter().filter_map(|chosen| {
+        let node = NODES.iter().find(|node| node.name == chosen.node)?;
+        Some((node, tables.rename(node.name, node.stream()), chosen.fields))
+    });
+    Ok(planned.collect())
 }
 
 /// Reaches every account.
@@ -38,8 +43,9 @@ pub(crate) fn check(ctx: &mut Context<Settings>) -> Result<()> {
 pub(crate) fn run(ctx: &mut Context<Settings>) -> Result<()> {
     let config = ctx.config();
     let mut imports = Vec::new();
-    for (node, columns) in plan(&config)? {
-        imports.push(Import { node, table: ctx.open_stream(node.stream(), node.open(&columns))?, columns });
+    for (node, stream, columns) in plan(&config)? {
+        let name = stream.name.clone();
+        imports.push(Import { node, name, table: ctx.open_stream(stream, node.open(&columns))?, columns });
     }
     let mut failures = Failures::new();
     for (index, account) in config.account_ids.0.iter().enumerate() {
@@ -57,6 +63,8 @@ pub(crate) fn run(ctx: &mut Context<Settings>) -> Result<()> {
 /// A node, its columns, and where they are written.
 struct Import {
     node: &'static Node,
+    /// The stream's name, where the state begins.
+    name: String,
     table: Table,
     columns: Vec<String>,
 }
@@ -75,7 +83,7 @@ impl Import {
                 ctx.commit()
             }
             Source::Insights { .. } => {
-                let key = format!("{}/{account}", self.node.table());
+                let key = format!("{}/{account}", self.name);
                 let window = ctx.window(&key, &ctx.config().dates)?;
                 info!("importing {} of account {account} from {window}", self.node.name);
                 for day in window.range().days() {

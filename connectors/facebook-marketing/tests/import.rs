@@ -94,6 +94,15 @@ fn days_are_imported_page_by_page() {
 }
 
 #[test]
+fn tables_can_have_other_names() {
+    let names = json!({"DestinationTableNameOverride": "ad-account/insights our_figures"});
+    let run = host().config(names).run::<FacebookMarketing>();
+    run.assert_ok();
+    assert!(!run.rows("our_figures").is_empty());
+    assert_eq!(run.state("our_figures/1"), Some(&json!({"date": "2024-03-02"})));
+}
+
+#[test]
 fn every_run_type_takes_its_days() {
     let range = json!({"StartDate": "2023-02-28", "EndDate": "2023-03-01"});
     for (kind, state) in

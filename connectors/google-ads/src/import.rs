@@ -8,13 +8,18 @@ use crate::login::Login;
 use crate::nodes::{NODES, Node, Scope};
 use crate::settings::Settings;
 
-/// The nodes to import, each with its columns.
-pub(crate) fn plan(config: &Settings) -> Result<Vec<(&'static Node, Vec<String>)>> {
+/// The nodes to import, each with its stream and its columns.
+pub(crate) fn plan(config: &Settings) -> Result<Vec<(&'static Node, Stream, Vec<String>)>> {
     let streams: Vec<Stream> = NODES.iter().map(Node::stream).collect();
     let known: Vec<(&str, &Stream)> = NODES.iter().map(|node| node.name).zip(&streams).collect();
     let chosen = select_fields(&config.fields, "Fields", &known)?;
-    let node = |name: &str| NODES.iter().find(|node| node.name == name);
-    Ok(chosen.into_iter().filter_map(|chosen| Some((node(&chosen.node)?, chosen.fields))).collect())
+    let tables =
+        TableNames::parse(&config.destination_table_name_override, "DestinationTableNameOverride", &known)?;
+    let planned = chosen.into_iter().filter_map(|chosen| {
+        let node = NODES.iter().find(|node| node.name == chosen.node)?;
+        Some((node, tables.rename(node.name, node.stream()), chosen.fields))
+    });
+    Ok(planned.collect())
 }
 
 /// Reaches every account.
@@ -34,8 +39,9 @@ pub(crate) fn run(ctx: &mut Context<Settings>) -> Result<()> {
     let config = ctx.config();
     let mut run = Run { login: Login::default(), failures: Failures::new() };
     let mut tables = Vec::new();
-    for (node, columns) in plan(&config)? {
-        tables.push(Import { node, table: ctx.open_stream(node.stream(), node.open(&columns))?, columns });
+    for (node, stream, columns) in plan(&config)? {
+        let name = stream.name.clone();
+        tables.push(Import { node, name, table: ctx.open_stream(stream, node.open(&columns))?, columns });
     }
     for (index, customer) in config.customers()?.iter().enumerate() {
         for import in &tables {
@@ -51,6 +57,8 @@ pub(crate) fn run(ctx: &mut Context<Settings>) -> Result<()> {
 /// A node, its columns, and where they are written.
 struct Import {
     node: &'static Node,
+    /// The stream's name, where the state begins.
+    name: String,
     table: Table,
     columns: Vec<String>,
 }
@@ -78,7 +86,7 @@ impl Run {
 
 /// Imports each day of the window.
 fn days(ctx: &mut Context<Settings>, login: &mut Login, import: &Import, customer: &str) -> Result<()> {
-    let key = format!("google_ads_{}/{customer}", import.node.name);
+    let key = format!("{}/{customer}", import.name);
     let window = ctx.window(&key, &ctx.config().dates)?;
     info!("importing {} of account {customer} from {window}", import.node.name);
     for day in window.range().days() {

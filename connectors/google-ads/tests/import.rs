@@ -118,6 +118,16 @@ fn the_first_run_starts_with_the_previous_month() {
 }
 
 #[test]
+fn tables_can_have_other_names() {
+    let names =
+        json!({"DestinationTableNameOverride": "campaigns_stats our_figures", "StartDate": "2024-03-01"});
+    let run = host().config(names).run::<GoogleAds>();
+    run.assert_ok();
+    assert!(!run.rows("our_figures").is_empty());
+    assert_eq!(run.state("our_figures/1234567890"), Some(&json!({"date": "2024-03-02"})));
+}
+
+#[test]
 fn the_other_run_types_take_their_range() {
     let range = json!({"StartDate": "2023-12-31", "EndDate": "2024-01-01"});
     for (kind, state) in

@@ -336,7 +336,7 @@ fn has_records(page: &http::Page) -> Result<bool> {
 
 /// The key of the state of an advertiser's figures.
 fn key(import: &Import, advertiser: &str) -> String {
-    format!("{}/{advertiser}", import.node.table)
+    format!("{}/{advertiser}", import.stream.name)
 }
 
 fn unknown() -> Error {

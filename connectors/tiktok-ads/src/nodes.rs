@@ -75,7 +75,7 @@ pub(crate) enum Source {
 pub(crate) struct Node {
     /// What `Fields` calls it.
     pub(crate) name: &'static str,
-    /// The table, and where the state begins.
+    /// The table, if the operator names no other.
     pub(crate) table: &'static str,
     pub(crate) about: &'static str,
     pub(crate) endpoint: &'static str,

@@ -30,11 +30,14 @@ pub(crate) fn imports(settings: &Settings) -> Result<Vec<Import>> {
     let streams: Vec<Stream> = NODES.iter().map(|node| stream(node, level, node.fields())).collect();
     let known: Vec<(&str, &Stream)> = NODES.iter().map(|node| node.name).zip(&streams).collect();
     let selections = select_fields(&chosen, parameter, &known)?;
+    let tables =
+        TableNames::parse(&settings.destination_table_name_override, "DestinationTableNameOverride", &known)?;
     selections
         .iter()
         .filter_map(|selection| {
             let node = NODES.iter().find(|node| node.name == selection.node)?;
-            Some(Import::new(node, level, &selection.fields, &chosen))
+            let import = Import::new(node, level, &selection.fields, &chosen);
+            Some(import.map(|import| Import { stream: tables.rename(node.name, import.stream), ..import }))
         })
         .collect()
 }

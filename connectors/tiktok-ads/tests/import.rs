@@ -218,6 +218,28 @@ fn objects_name_nodes_where_no_fields_are_chosen() {
     assert_eq!(error(&run), "Config at Objects: there is no node `advertisers`; did you mean `advertiser`?");
 }
 
+#[test]
+fn tables_can_have_other_names() {
+    let names = json!({
+        "DestinationTableNameOverride": "ad_insights our_figures, campaigns our_campaigns",
+        "Fields": "ad_insights spend, campaigns campaign_name, ads ad_name",
+    });
+    let run = host(names.clone()).run::<TikTokAds>();
+    run.assert_ok();
+    assert_eq!(run.rows("our_figures").len(), 45 * 2);
+    assert!(!run.rows("our_campaigns").is_empty() && !run.rows("tiktok_ads_ads").is_empty());
+    assert_eq!(run.state(&format!("our_figures/{A}")), Some(&json!({"date": "2024-05-15"})));
+    // Another table is filled from the start.
+    let renamed = with(names, json!({"DestinationTableNameOverride": "ad_insights newer"}));
+    assert_eq!(days(&host(renamed).after(&run).run::<TikTokAds>()).len(), 45);
+    let run = self::run(json!({"DestinationTableNameOverride": "insights our_figures"}));
+    let told = error(&run);
+    assert!(
+        told.starts_with("Config at DestinationTableNameOverride: there is no node `insights`"),
+        "{told}"
+    );
+}
+
 /// Which metric each column is asked for as.
 #[test]
 fn every_metric_is_asked_for() {

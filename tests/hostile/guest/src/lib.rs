@@ -160,6 +160,7 @@ fn attack(name: &str, case: &str, p: &Parameters) -> Outcome {
         "hold_requests" => network::hold_requests(p),
 
         "leak_secret" => secrets::leak(case, p),
+        "secret_to_another_origin" => secrets::to_another_origin(p),
         "echoed_secret" => secrets::echoed(p),
 
         "strange_names" => names::strange_names(case),

@@ -1,5 +1,7 @@
 //! A secret, through every channel that leads out of the sandbox.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
 use crate::bindings::ow::connector::report::{self, Level};
@@ -54,6 +56,26 @@ pub(crate) fn leak(case: &str, p: &Parameters) -> Outcome {
         }
         other => panic!("there is no case {other}"),
     }
+}
+
+/// To a server that was granted for other things: in the address, in a header, in
+/// the path, as `Basic` and in a body.
+pub(crate) fn to_another_origin(p: &Parameters) -> Outcome {
+    let (secret, server) = (p.text("Password"), p.text("Server"));
+    let basic = BASE64_STANDARD.encode(format!("user:{secret}"));
+    let header = |name: &str, text: &str| json!({ "Headers": [{ "Name": name, "Text": text }] });
+    let requests = [
+        ("query", "GET", format!("{server}/?key={secret}"), json!({})),
+        ("path", "GET", format!("{server}/{secret}"), json!({})),
+        ("header", "GET", format!("{server}/"), header("x-key", &secret)),
+        ("basic", "GET", format!("{server}/"), header("authorization", &format!("Basic {basic}"))),
+        ("body", "POST", format!("{server}/"), json!({ "Body": format!(r#"{{"key":"{secret}"}}"#) })),
+    ];
+    for (name, method, url, extra) in requests {
+        let answer = net::send(&Parameters::of(extra), method, &url);
+        saw(name, &answer.unwrap_or_else(|error| format!("refused: {error}")))?;
+    }
+    Ok(())
 }
 
 /// A server that was granted sends the secret back, and the guest hands it on.

@@ -77,6 +77,22 @@ crate::attacks! { $ each_secret_attack:
         ..Attack::RUN
     };
 
+    secret_to_another_origin => Attack {
+        tries: "send a secret to a granted origin other than its own: query, path, header, Basic, body",
+        stopped_by: "a secret that is bound goes to its origins alone: `host/src/config/secret/rules.rs`",
+        flags: &[
+            "--allow-net",
+            "{server}",
+            "--allow-net",
+            "https://own.example",
+            "--secret-origin",
+            "Password=https://own.example",
+        ],
+        tests: &["tests/e2e/tests/it/secrets.rs::a_secret_that_is_bound_goes_nowhere_else"],
+        outcome: &["?"],
+        ..Attack::RUN
+    };
+
     echoed_secret => Attack {
         tries: "have a granted server send the secret back, and log it",
         stopped_by: "the gate puts the placeholder back into answers: `host/src/sandbox/http/answer.rs`",
