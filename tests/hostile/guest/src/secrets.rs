@@ -69,7 +69,15 @@ pub(crate) fn to_another_origin(p: &Parameters) -> Outcome {
         ("path", "GET", format!("{server}/{secret}"), json!({})),
         ("header", "GET", format!("{server}/"), header("x-key", &secret)),
         ("basic", "GET", format!("{server}/"), header("authorization", &format!("Basic {basic}"))),
-        ("body", "POST", format!("{server}/"), json!({ "Body": format!(r#"{{"key":"{secret}"}}"#) })),
+        (
+            "body",
+            "POST",
+            format!("{server}/"),
+            json!({
+                "Headers": [{ "Name": "content-type", "Text": "application/json" }],
+                "Body": format!(r#"{{"key":"{secret}"}}"#),
+            }),
+        ),
     ];
     for (name, method, url, extra) in requests {
         let answer = net::send(&Parameters::of(extra), method, &url);

@@ -89,7 +89,16 @@ crate::attacks! { $ each_secret_attack:
             "Password=https://own.example",
         ],
         tests: &["tests/e2e/tests/it/secrets.rs::a_secret_that_is_bound_goes_nowhere_else"],
-        outcome: &["?"],
+        outcome: &[
+            "0 succeeded",
+            "saw query: refused: HttpRequestDenied",
+            "saw path: refused: HttpRequestDenied",
+            "saw header: refused: HttpRequestDenied",
+            "saw basic: refused: HttpRequestDenied",
+            "saw body: refused: HttpRequestDenied",
+            "denied 4 x GET http://127.0.0.1:[PORT]: the secret 'Password' may go to other origins only",
+            "denied 1 x POST http://127.0.0.1:[PORT]: the secret 'Password' may go to other origins only",
+        ],
         ..Attack::RUN
     };
 
