@@ -2,6 +2,10 @@
 //! what it set since.
 
 use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::bindings::ow::connector::types::Error;
 use super::refusal::{invalid, limit};
@@ -38,7 +42,7 @@ impl RunState {
     pub(crate) fn set(&mut self, key: String, value: String, limits: &Limits) -> Result<(), Error> {
         check_name("a state key", &key)?;
         let name = plain(cut(&key, 100)).into_owned();
-        serde_json::from_str::<serde::de::IgnoredAny>(&value)
+        serde_json::from_str::<Readable>(&value)
             .map_err(|error| invalid(format!("the value of the state key '{name}' is no JSON: {error}")))?;
         let old = self.values.get(&key).map_or(0, |old| size(&key, old));
         let keys = usize::try_from(limits.state_keys).unwrap_or(usize::MAX);
@@ -85,6 +89,59 @@ fn size(key: &str, value: &str) -> u64 {
     u64::try_from(key.len().saturating_add(value.len())).unwrap_or(u64::MAX)
 }
 
+/// JSON that whoever reads it can hold. Numbers too large for a double, halves of
+/// surrogate pairs and more than 127 levels are refused, which `IgnoredAny` takes.
+/// Keeps nothing.
+struct Readable;
+
+impl<'de> Deserialize<'de> for Readable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Readable {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
+        while members.next_entry::<Self, Self>()?.is_some() {}
+        Ok(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,5 +179,26 @@ mod tests {
         state.set("b".into(), "1".into(), &limits).unwrap();
         insta::assert_snapshot!(state.set("c".into(), "1".into(), &limits).unwrap_err().message, @"the state would have more than 2 keys (raise it with --state-keys)");
         assert!(state.set(String::new(), "1".into(), &limits).is_err());
+    }
+
+    #[test]
+    fn state_can_be_read_by_whoever_shows_it() {
+        let limits = Limits::default();
+        let mut state = RunState::default();
+        let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        for value in
+            ["1e308", "-0.0", "18446744073709551616", r#"{"a":[true,null,"\ud83d\ude00",{}]}"#, &deep(127)]
+        {
+            state.set("k".into(), value.into(), &limits).unwrap();
+            serde_json::from_str::<serde_json::Value>(state.get("k").unwrap()).unwrap();
+        }
+        for value in ["1e309", r#""\ud83d""#, &deep(128), "[1e309]", r#"{"a":{"b":1e309}}"#, "1 2"] {
+            let error = state.set("k".into(), value.into(), &limits).unwrap_err();
+            assert!(
+                error.message.starts_with("the value of the state key 'k' is no JSON: "),
+                "{}",
+                error.message
+            );
+        }
     }
 }

@@ -10,13 +10,16 @@ use super::fits_a_line;
 use crate::config::secret::PLACEHOLDER_PREFIX;
 use crate::config::{Config, ConfigProblems, ConnectorSpec, RunConfig, RunType, resolve, schema, spec};
 
-/// What the only variable of the environment has: a value that no input has.
+/// What the only variable of the environment has.
 const FROM_ENVIRONMENT: &str = "of-the-environment-4f1c";
 
 /// A file that is accepted is one to its schema too, and resolves with a
 /// connector's schema or says where it does not; no secret reaches the guest.
 pub fn config(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
+    if text.contains(FROM_ENVIRONMENT) {
+        return;
+    }
     let config = match Config::parse(&text, Path::new("/nowhere")) {
         Ok(config) => config,
         Err(problems) => return assert_told(&problems),
@@ -36,6 +39,9 @@ pub fn config(bytes: &[u8]) {
 /// accepted here; the state that it sets is JSON.
 pub fn run_config(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
+    if text.contains(FROM_ENVIRONMENT) {
+        return;
+    }
     thread_local!(static SCHEMA: OnceCell<jsonschema::Validator> = const { OnceCell::new() });
     let run_config = match RunConfig::parse(&text) {
         Ok(run_config) => run_config,
