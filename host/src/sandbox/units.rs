@@ -65,10 +65,25 @@ impl FromStr for ByteSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse::<bytesize::ByteSize>().map(|size| Self(size.as_u64())).map_err(|_| {
+        let size = is_size(text).then(|| text.parse::<bytesize::ByteSize>().ok()).flatten();
+        size.map(|size| Self(size.as_u64())).ok_or_else(|| {
             format!("'{text}' is no size: write a number and a unit, such as '64KiB', '256MiB' or '1GiB'")
         })
     }
+}
+
+/// Whether a text fits the pattern that the schemas have; the crate `bytesize`
+/// takes more.
+fn is_size(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit = unit.strip_prefix(' ').unwrap_or(unit).to_ascii_lowercase();
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let scale = unit.strip_suffix('b').unwrap_or(&unit);
+    digits(whole)
+        && digits(fraction)
+        && matches!(scale, "" | "k" | "m" | "g" | "t" | "ki" | "mi" | "gi" | "ti")
 }
 
 /// A span of time: `500ms`, `30s`, `15m`, `1h 30m`.
@@ -111,7 +126,11 @@ impl FromStr for Duration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        humantime::parse_duration(text).map(Self).map_err(|_| {
+        // What the schemas' pattern says; the crate `humantime` takes more.
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ' ' | '\u{b5}');
+        let fits = text.starts_with(|c: char| c.is_ascii_digit()) && text.chars().all(plain);
+        let duration = fits.then(|| humantime::parse_duration(text).ok()).flatten();
+        duration.map(Self).ok_or_else(|| {
             format!("'{text}' is no span of time: write a number and a unit, such as '500ms', '30s' or '1h'")
         })
     }
@@ -143,8 +162,13 @@ macro_rules! as_text {
     };
 }
 
-as_text!(ByteSize, "ByteSize", "^[0-9]+(\\.[0-9]+)? ?([KMGT]i?)?B?$", "A size: 64KiB, 256MiB, 1GiB");
-as_text!(Duration, "Duration", "^[0-9].*$", "A span of time: 500ms, 30s, 1h");
+as_text!(
+    ByteSize,
+    "ByteSize",
+    "^[0-9]+(\\.[0-9]+)? ?([KMGTkmgt][Ii]?)?[Bb]?$",
+    "A size: 64KiB, 256MiB, 1GiB"
+);
+as_text!(Duration, "Duration", "^[0-9][0-9A-Za-z. \u{b5}]*$", "A span of time: 500ms, 30s, 1h");
 
 #[cfg(test)]
 mod tests {
@@ -159,6 +183,28 @@ mod tests {
         assert_eq!("1000".parse::<ByteSize>().unwrap().get(), 1000);
         assert!("lots".parse::<ByteSize>().unwrap_err().contains("'lots' is no size"));
         assert!("-1MiB".parse::<ByteSize>().is_err());
+    }
+
+    #[test]
+    fn what_is_taken_fits_the_pattern_of_the_schema() {
+        let validator = |schema: Schema| crate::config::spec::validator(&schema.to_value()).unwrap();
+        let mut generator = SchemaGenerator::default();
+        let size = validator(ByteSize::json_schema(&mut generator));
+        let duration = validator(Duration::json_schema(&mut generator));
+        for text in ["63Mib", "1.5 gb", "0", "7 KiB", "5b", "3ki"] {
+            assert!(text.parse::<ByteSize>().is_ok() && size.is_valid(&text.into()), "{text}");
+        }
+        for text in
+            ["+5", "1.", ".5", "1  KiB", "1\tKiB", " 1KiB", "1KiB ", "1KB\n", "2EiB", "", "KiB", "1.2.3"]
+        {
+            assert!(text.parse::<ByteSize>().is_err() && !size.is_valid(&text.into()), "{text}");
+        }
+        for text in ["1h30m", "1.5h", "10 s", "5\u{b5}s"] {
+            assert!(text.parse::<Duration>().is_ok() && duration.is_valid(&text.into()), "{text}");
+        }
+        for text in [" 1h", "1h\n", "1\th", ".5h", ""] {
+            assert!(text.parse::<Duration>().is_err() && !duration.is_valid(&text.into()), "{text:?}");
+        }
     }
 
     #[test]
