@@ -142,9 +142,9 @@ crate::attacks! { $ each_name_attack:
             "saw value \"[\": ErrorKind::InvalidData: the value of the state key 'value' is no JSON: EOF while parsing a list at line 1 column 1",
             "saw value \"1 2\": ErrorKind::InvalidData: the value of the state key 'value' is no JSON: trailing characters at line 1 column 3",
             "saw value \"\\u{feff}1\": ErrorKind::InvalidData: the value of the state key 'value' is no JSON: expected value at line 1 column 1",
-            "saw value \"\\\"\\\\ud800\\\"\": done",
-            "saw value \"1e999\": done",
-            "saw deep: ErrorKind::InvalidData: the value of the state key 'deep' is no JSON: EOF while parsing a list at line 1 column 1048576",
+            "saw value \"\\\"\\\\ud800\\\"\": ErrorKind::InvalidData: the value of the state key 'value' is no JSON: unexpected end of hex escape at line 1 column 8",
+            "saw value \"1e999\": ErrorKind::InvalidData: the value of the state key 'value' is no JSON: number out of range at line 1 column 5",
+            "saw deep: ErrorKind::InvalidData: the value of the state key 'deep' is no JSON: recursion limit exceeded at line 1 column 128",
             "saw kept: 1",
         ],
         ..Attack::RUN
