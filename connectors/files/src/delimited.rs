@@ -2,13 +2,14 @@
 
 use std::io::{BufRead, BufReader, Read};
 
-use csv::StringRecord;
+use csv::{ByteRecord, StringRecord};
 use ow_connector::prelude::*;
 
 use crate::catalog::File;
 use crate::infer::Kind;
 use crate::input::{broken, open};
 use crate::plan::{Plan, Sink};
+use crate::quotes::Quotes;
 use crate::settings::StreamSettings;
 use crate::value::{Value, emptied};
 
@@ -95,7 +96,7 @@ fn line(file: &File, record: &StringRecord) -> String {
 
 /// The rows of a file below its header.
 struct Rows {
-    reader: csv::Reader<BufReader<Box<dyn Read>>>,
+    reader: csv::Reader<Quotes<BufReader<Box<dyn Read>>>>,
     names: Vec<String>,
     /// The first row of a file without a header, which was read to count its
     /// columns.
@@ -119,7 +120,7 @@ impl Rows {
             .delimiter(delimiter)
             .trim(trim)
             .buffer_capacity(CHUNK)
-            .from_reader(input);
+            .from_reader(Quotes::new(input, delimiter));
         let mut rows = Self { reader, names: Vec::new(), first: None };
         let mut record = StringRecord::new();
         if !rows.read(file, &mut record)? {
@@ -140,7 +141,29 @@ impl Rows {
             *record = first;
             return Ok(true);
         }
-        self.reader.read_record(record).map_err(|error| wrong(file, &error))
+        let read = self.reader.read_record(record);
+        if self.reader.get_ref().are_open_at_the_end() {
+            return Err(self.not_closed(file));
+        }
+        read.map_err(|error| wrong(file, &error))
+    }
+
+    /// The last row is the one whose quote takes in the rest of the file.
+    fn not_closed(&mut self, file: &File) -> Error {
+        let mut record = ByteRecord::new();
+        let mut line = self.reader.position().line();
+        loop {
+            let before = self.reader.position().line();
+            match self.reader.read_byte_record(&mut record) {
+                Ok(false) => break,
+                Err(error) if error.is_io_error() => break,
+                _ => line = before,
+            }
+        }
+        Error::invalid_data(format!(
+            "{}: line {line}: a quote opens in this row and is never closed; close it, or write quotes that belong to a value twice, in a value in quotes",
+            file.name
+        ))
     }
 }
 

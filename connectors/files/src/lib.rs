@@ -25,6 +25,7 @@ mod input;
 mod json;
 mod known;
 mod plan;
+mod quotes;
 mod settings;
 mod value;
 mod zstd;

@@ -238,7 +238,7 @@ fn broken_files_are_named_leave_nothing_and_keep_nobody() {
         "h.parquet: it is no Parquet file, or is cut off: ",
         "i.csv: it is UTF-16; convert it to UTF-8; ",
         "k.json: line 1: the key `id` stands twice (character ",
-        "l.csv: line 2, column `id`: `x` does not fit the type int64",
+        "l.csv: line 2: a quote opens in this row and is never closed; ",
     ] {
         assert!(message.contains(part), "{part}\n{message}");
     }
@@ -341,8 +341,29 @@ fn csv_in_all_its_dialects() {
         read("t.csv", b"seen,other,Price (EUR)\n2024-02-29 12:00,x,2.50\n", json!({"Fields": fields})),
         [json!({"price": "2.50", "seen": "2024-02-29T12:00:00Z"})]
     );
+    // Quotes inside of a value without quotes are text.
+    assert_eq!(read("t.csv", b"a,b\n1,5\" pipe\n", json!({})), [json!({"a": 1, "b": "5\" pipe"})]);
     assert_eq!(read("t.csv", b"a,b\n", json!({})), Vec::<Value>::new());
     assert_eq!(read("t.csv", b"", json!({})), Vec::<Value>::new());
+}
+
+#[test]
+fn a_quote_that_is_never_closed_takes_no_rows() {
+    let read = |text: String| {
+        let folder = Folder::new();
+        folder.write("t.csv", text);
+        let run = folder.run(stream(json!({})));
+        assert!(run.rows("t").is_empty());
+        run.error().unwrap().message().to_owned()
+    };
+    let rows = |from: usize, to: usize| (from..to).map(|id| format!("{id}\n")).collect::<String>();
+    let message = read(format!("name\n{}\"stray\n{}", rows(0, 3), rows(0, 1000)));
+    assert!(message.contains("t.csv: line 5: a quote opens in this row and is never closed"), "{message}");
+    // Far behind what is read at once, and before as much.
+    let message = read(format!("name\n{}\"stray\n{}", rows(100_000, 200_000), rows(100_000, 200_000)));
+    assert!(message.contains("t.csv: line 100002: a quote opens"), "{message}");
+    let message = read("a,b\n1,2\n3,\"4\n5,6\n".to_owned());
+    assert!(message.contains("t.csv: line 3: a quote opens"), "{message}");
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! Who asks, and where.
 
-use super::super::auth::{OAuth, Refresh};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::process::Command;
+
+use super::super::auth::{Auth, OAuth, Refresh};
 use super::*;
 
 fn oauth(place: &Place, token: Option<&str>, refresh: bool) -> Credentials {
@@ -67,6 +71,82 @@ fn a_service_account_signs_its_tokens() {
     let error = place.try_open(&run("r")).err().unwrap();
     assert!(matches!(error, StorageError::Config { .. }), "{error}");
     assert!(!error.to_string().contains("AAAA"), "{error}");
+}
+
+/// Whether this is the process that [`machine_token`] started.
+const ASKED: &str = "OW_TEST_MACHINE_TOKEN";
+
+/// The token that a machine with these variables gives: a test asks for it in a
+/// process of its own, since variables belong to a process.
+fn machine_token(test: &str, variables: &[(&str, &str)]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", &format!("bigquery::tests::credentials::{test}"), "--nocapture"]);
+    command.env_remove("GOOGLE_APPLICATION_CREDENTIALS").env("HOME", folder.path()).env(ASKED, "yes");
+    let output = command.envs(variables.iter().copied()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let token = said.lines().find_map(|line| line.strip_prefix("token: ").map(str::to_owned));
+    token.unwrap_or_else(|| panic!("{}: {said}", output.status))
+}
+
+/// In the process that was started: says the token.
+fn say_token() -> bool {
+    let is_asked = std::env::var_os(ASKED).is_some();
+    if is_asked {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (auth, http) = (Auth::new(Credentials::Machine), reqwest::Client::new());
+        match runtime.block_on(auth.token(&http)) {
+            Ok(token) => eprintln!("token: {}", token.unwrap_or_default()),
+            Err(trouble) => eprintln!("{trouble:?}"),
+        }
+    }
+    is_asked
+}
+
+#[test]
+fn the_machines_credentials_may_be_a_file() {
+    if say_token() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key.json").to_str().unwrap().to_owned();
+    let mut place = place!(&["--require-auth", "--service-account-key", &key]);
+    let variables = [("GOOGLE_APPLICATION_CREDENTIALS", key.as_str())];
+    let token = machine_token("the_machines_credentials_may_be_a_file", &variables);
+    // The fake checks who signed it.
+    place.settings.credentials = oauth(&place, Some(&token), false);
+    place.load(&people(1), WriteMode::Merge, &[rows(&[(1, None)])]).unwrap();
+}
+
+#[test]
+fn the_machines_credentials_may_come_from_its_metadata_server() {
+    if say_token() {
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            let request: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+            let is_asked = request[0].contains("/computeMetadata/v1/instance/service-accounts/default/token")
+                && request.iter().any(|line| line.eq_ignore_ascii_case("metadata-flavor: google"));
+            let (status, body) = match is_asked {
+                true => {
+                    ("200 OK", r#"{"access_token":"of-the-machine","expires_in":3600,"token_type":"Bearer"}"#)
+                }
+                false => ("404 Not Found", "{}"),
+            };
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nmetadata-flavor: Google\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            (&stream).write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let variables = [("GCE_METADATA_HOST", host.as_str())];
+    let token = machine_token("the_machines_credentials_may_come_from_its_metadata_server", &variables);
+    assert_eq!(token, "of-the-machine");
 }
 
 #[test]
