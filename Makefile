@@ -30,11 +30,15 @@ demo: build ## Load the payment files of demo/ into a SQLite database and show t
 	OW_HOST=$(HOST) ROWS=$(TARGET)/debug/examples/rows WASM=$(WASM) OUT=$(TARGET)/demo sh demo/demo.sh
 
 # Where there is no Python, venv.sh says so and prints nothing, and the tests that
-# need it name themselves as skipped.
+# need it name themselves as skipped. The fakes' own tests take one core, and the
+# others often leave one: they run at once, and are shown at the end.
 test: connectors ## Run every test
-	python=$$(sh tests/cloud/venv.sh $(TARGET)/venv) && export OW_TEST_PYTHON="$$python" && \
-	$(CARGO) test --locked --workspace && \
-	if [ -n "$$python" ]; then cd tests/cloud && "$$python" -m pytest -q; fi
+	$(CARGO) test --locked --workspace --no-run
+	python=$$(sh tests/cloud/venv.sh $(TARGET)/venv) || exit; export OW_TEST_PYTHON="$$python"; \
+	(if [ -n "$$python" ]; then cd tests/cloud && exec "$$python" -m pytest -q; fi) >$(TARGET)/fakes.log 2>&1 & \
+	fakes=$$!; trap 'kill $$fakes 2>/dev/null' EXIT; \
+	$(CARGO) test --locked --workspace || exit; \
+	wait $$fakes && failed=0 || failed=1; trap - EXIT; cat $(TARGET)/fakes.log; exit $$failed
 
 test-steps: ## Stop loads into each service at each step: more of the storages' tests; takes long
 	python=$$(sh tests/cloud/venv.sh $(TARGET)/venv) && export OW_TEST_PYTHON="$$python" && \

@@ -143,21 +143,26 @@ impl Rows {
         }
         let read = self.reader.read_record(record);
         if self.reader.get_ref().are_open_at_the_end() {
-            return Err(self.not_closed(file));
+            let position = read.as_ref().map_or_else(csv::Error::position, |_| record.position());
+            return Err(self.not_closed(file, position.map_or(0, csv::Position::line)));
         }
         read.map_err(|error| wrong(file, &error))
     }
 
-    /// The last row is the one whose quote takes in the rest of the file.
-    fn not_closed(&mut self, file: &File) -> Error {
+    /// The last row is the one whose quote takes in the rest of the file: the one
+    /// in this line, or one behind it.
+    fn not_closed(&mut self, file: &File, mut line: u64) -> Error {
         let mut record = ByteRecord::new();
-        let mut line = self.reader.position().line();
         loop {
-            let before = self.reader.position().line();
-            match self.reader.read_byte_record(&mut record) {
+            let read = self.reader.read_byte_record(&mut record);
+            let position = match &read {
                 Ok(false) => break,
-                Err(error) if error.is_io_error() => break,
-                _ => line = before,
+                Ok(true) => record.position(),
+                Err(error) => error.position(),
+            };
+            match position {
+                Some(position) => line = position.line(),
+                None => break,
             }
         }
         Error::invalid_data(format!(

@@ -93,6 +93,7 @@ fn machine_token(test: &str, variables: &[(&str, &str)]) -> String {
 fn say_token() -> bool {
     let is_asked = std::env::var_os(ASKED).is_some();
     if is_asked {
+        rustls::crypto::ring::default_provider().install_default().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let (auth, http) = (Auth::new(Credentials::Machine), reqwest::Client::new());
         match runtime.block_on(auth.token(&http)) {
@@ -110,7 +111,8 @@ fn the_machines_credentials_may_be_a_file() {
     }
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("key.json").to_str().unwrap().to_owned();
-    let mut place = place!(&["--require-auth", "--service-account-key", &key]);
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let mut place = place!(&["--port", &free, "--require-auth", "--service-account-key", &key]);
     let variables = [("GOOGLE_APPLICATION_CREDENTIALS", key.as_str())];
     let token = machine_token("the_machines_credentials_may_be_a_file", &variables);
     // The fake checks who signed it.
