@@ -413,7 +413,13 @@ impl Ledger {
         if self.lost.load(Ordering::Relaxed) { Err(self.lost_claim()) } else { Ok(()) }
     }
 
-    fn lost_claim(&self) -> Trouble {
+    /// Whether another run has the data mart now.
+    pub(super) async fn is_lost(&self) -> bool {
+        let row = self.row().await;
+        row.is_ok_and(|row| row.is_some_and(|row| row.token != self.token))
+    }
+
+    pub(super) fn lost_claim(&self) -> Trouble {
         Trouble::Storage(StorageError::Failed {
             message: format!(
                 "run `{}` lost data mart `{}` to a later run, and what it had not committed is dropped; let one run at a time write a data mart",

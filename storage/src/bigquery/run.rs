@@ -185,11 +185,22 @@ impl BigQueryStorage {
         }
         let result = self.ledger.check().and_then(|()| step(self));
         result.map_err(|trouble| {
+            let trouble = self.without_claim(trouble);
             let error = self.explain(trouble, doing);
             self.flights.abort();
             self.broken = Some(error.clone());
             error
         })
+    }
+
+    /// What is behind a table that is gone: a later run that took the data mart
+    /// over drops the staging tables of this one.
+    fn without_claim(&mut self, trouble: Trouble) -> Trouble {
+        let ledger = Arc::clone(&self.ledger);
+        match trouble.says("Not found") && self.engine.wait(ledger.is_lost()) {
+            true => ledger.lost_claim(),
+            false => trouble,
+        }
     }
 
     fn explain(&self, trouble: Trouble, doing: &str) -> StorageError {

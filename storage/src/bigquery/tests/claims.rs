@@ -71,6 +71,23 @@ fn a_run_that_lost_its_claim_cannot_commit() {
 }
 
 #[test]
+fn a_run_whose_staging_tables_are_gone_says_that_it_lost_its_claim() {
+    let mut place = place!();
+    // What is written is sent at once.
+    place.settings.part = 1;
+    let mut old = place.open();
+    let table = put(&mut old, &people(1), WriteMode::Merge, &rows(&[(1, None)]));
+    old.write(table, &rows(&[(2, None)])).unwrap();
+    assert!(!place.fake.tables("_ow_stage_").is_empty());
+    place.fake.expire();
+    let mut new = place.open_as(&run("r2"));
+    assert!(test_servers::wait_until(|| place.fake.tables("_ow_stage_").is_empty()));
+    let error = old.commit(&none()).unwrap_err();
+    assert!(error.to_string().starts_with("run `r1` lost data mart `dm` to a later run"), "{error}");
+    new.finish(Outcome::Succeeded, &none(), None).unwrap();
+}
+
+#[test]
 fn two_runs_that_open_at_once_are_one_run() {
     let place = place!();
     for round in 0..3 {
