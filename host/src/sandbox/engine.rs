@@ -70,9 +70,9 @@ pub fn shared() -> wasmtime::Result<&'static Engine> {
 
 /// Lets glibc keep the memory of one batch for the next. It gives memory back to
 /// the kernel as soon as 128 KiB are free, and would get it again, zeroed, for
-/// each batch: eighteen times the page faults, half the rows a second. How much it
-/// keeps it learns from the largest block that was ever freed (`M_MMAP_THRESHOLD`
-/// in mallopt(3)), so it is shown one; nothing of it is touched.
+/// each batch: eighteen times the page faults, two thirds of the rows a second. How much
+/// it keeps it learns from the largest block that was ever freed
+/// (`M_MMAP_THRESHOLD` in mallopt(3)), so it is shown one; nothing of it is touched.
 fn keep_memory_between_batches() {
     const BATCH: usize = 4 * 1024 * 1024;
     drop(std::hint::black_box(Vec::<u8>::with_capacity(BATCH)));
