@@ -30,15 +30,18 @@ demo: build ## Load the payment files of demo/ into a SQLite database and show t
 	OW_HOST=$(HOST) ROWS=$(TARGET)/debug/examples/rows WASM=$(WASM) OUT=$(TARGET)/demo sh demo/demo.sh
 
 # Where there is no Python, venv.sh says so and prints nothing, and the tests that
-# need it name themselves as skipped. The fakes' own tests take one core, and the
-# others often leave one: they run at once, and are shown at the end.
-test: connectors ## Run every test
-	$(CARGO) test --locked --workspace --no-run
-	python=$$(sh tests/cloud/venv.sh $(TARGET)/venv) || exit; export OW_TEST_PYTHON="$$python"; \
-	(if [ -n "$$python" ]; then cd tests/cloud && exec "$$python" -m pytest -q; fi) >$(TARGET)/fakes.log 2>&1 & \
-	fakes=$$!; trap 'kill $$fakes 2>/dev/null' EXIT; \
+# need it name themselves as skipped; it waits for the network while cargo builds.
+# The fakes' own tests take one core, and the others often leave one: they run at
+# once, and are shown at the end.
+test: ## Run every test
+	mkdir -p $(TARGET)
+	sh tests/cloud/venv.sh $(TARGET)/venv >$(TARGET)/python & beside=$$!; trap 'kill $$beside 2>/dev/null' EXIT; \
+	$(MAKE) connectors && $(CARGO) test --locked --workspace --no-run || exit; \
+	wait $$beside || exit; OW_TEST_PYTHON=$$(cat $(TARGET)/python); export OW_TEST_PYTHON; \
+	(if [ -n "$$OW_TEST_PYTHON" ]; then cd tests/cloud && exec "$$OW_TEST_PYTHON" -m pytest -q; fi) \
+		>$(TARGET)/fakes.log 2>&1 & beside=$$!; \
 	$(CARGO) test --locked --workspace || exit; \
-	wait $$fakes && failed=0 || failed=1; trap - EXIT; cat $(TARGET)/fakes.log; exit $$failed
+	wait $$beside && failed=0 || failed=1; trap - EXIT; cat $(TARGET)/fakes.log; exit $$failed
 
 test-steps: ## Stop loads into each service at each step: more of the storages' tests; takes long
 	python=$$(sh tests/cloud/venv.sh $(TARGET)/venv) && export OW_TEST_PYTHON="$$python" && \

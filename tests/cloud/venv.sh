@@ -35,9 +35,10 @@ if ! made_of | cmp -s - "$folder/made-of"; then
     echo "installing the Python packages of tests/cloud into $folder" >&2
     rm -rf "$folder"
     "$python" -m venv "$folder" >&2 || without "python3 -m venv failed; install python3-venv"
-    # The lock file names every package, so there is nothing to resolve.
+    # The lock file names every package, so there is nothing to resolve; Python
+    # compiles what is used when it is used.
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps \
-        -r "$lock" >&2 || without "its Python packages could not be installed"
+        --no-compile -r "$lock" >&2 || without "its Python packages could not be installed"
     made_of >"$folder/made-of"
 fi
 echo "$folder/bin/python"
