@@ -2,6 +2,8 @@
 //! lines through, imports a REST API as a connector written for it does, or does
 //! nothing.
 
+#![cfg(target_family = "wasm")]
+
 use std::borrow::Cow;
 use std::fs::File;
 
