@@ -30,7 +30,7 @@ const fn pairs() -> [[u8; 2]; 100] {
     pairs
 }
 
-/// A short text that is written from its end to its start.
+/// A short text; numbers are written from its end to its start.
 pub(crate) struct Text {
     bytes: [u8; 48],
     start: usize,
@@ -39,6 +39,17 @@ pub(crate) struct Text {
 impl Text {
     fn new() -> Self {
         Self { bytes: [0; 48], start: 48 }
+    }
+
+    /// A text of one width.
+    fn of<const WIDTH: usize>(text: [u8; WIDTH]) -> Self {
+        const { assert!(WIDTH <= 48) };
+        let mut this = Self::new();
+        this.start = this.start.saturating_sub(WIDTH);
+        if let Some(slot) = this.bytes.get_mut(this.start..) {
+            slot.copy_from_slice(&text);
+        }
+        this
     }
 
     /// The text, in UTF-8.
@@ -74,22 +85,13 @@ impl Text {
             self.push(b'0' | u8::try_from(number % 10).unwrap_or_default());
         }
     }
-
-    fn push_day(&mut self, day: i64) {
-        let (year, month, day) = civil(day);
-        self.push_pair(day);
-        self.push(b'-');
-        self.push_pair(month);
-        self.push(b'-');
-        self.push_digits(year, 4);
-    }
 }
 
 /// Year, month and day of the proleptic Gregorian calendar; the day is in
 /// `FIRST_DAY..=LAST_DAY`. The year starts in March here, so that the leap day
 /// is its last day.
-fn civil(day: i64) -> (u64, u64, u64) {
-    let day = (day + 719_468).unsigned_abs();
+fn civil(day: i64) -> (u32, u32, u32) {
+    let day = u32::try_from(day + 719_468).unwrap_or_default();
     let era = day / 146_097;
     let day = day % 146_097;
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
@@ -97,16 +99,33 @@ fn civil(day: i64) -> (u64, u64, u64) {
     let month = (5 * day + 2) / 153;
     let day_of_month = day - (153 * month + 2) / 5 + 1;
     let january = month >= 10;
-    (era * 400 + year + u64::from(january), if january { month - 9 } else { month + 3 }, day_of_month)
+    (era * 400 + year + u32::from(january), if january { month - 9 } else { month + 3 }, day_of_month)
+}
+
+/// Writes the last two digits of a number to a place of a text.
+fn set_pair(text: &mut [u8], place: usize, number: u32) {
+    let pair = usize::try_from(number % 100).ok().and_then(|pair| PAIRS.get(pair));
+    if let (Some(slot), Some(pair)) = (text.get_mut(place..place + 2), pair) {
+        slot.copy_from_slice(pair);
+    }
+}
+
+/// Writes a day of `FIRST_DAY..=LAST_DAY` to the start of a text.
+fn set_day(text: &mut [u8], day: i64) {
+    let (year, month, day) = civil(day);
+    set_pair(text, 0, year / 100);
+    set_pair(text, 2, year);
+    set_pair(text, 5, month);
+    set_pair(text, 8, day);
 }
 
 /// A date as `YYYY-MM-DD`; none outside the years 1 to 9999.
 pub(crate) fn date(day: i32) -> Option<Text> {
     let day = i64::from(day);
     (FIRST_DAY..=LAST_DAY).contains(&day).then(|| {
-        let mut text = Text::new();
-        text.push_day(day);
-        text
+        let mut text = *b"0000-00-00";
+        set_day(&mut text, day);
+        Text::of(text)
     })
 }
 
@@ -118,23 +137,22 @@ pub(crate) fn midnight(day: i32) -> Option<Text> {
 /// A timestamp as `YYYY-MM-DDTHH:MM:SS.ffffffZ`; none outside the years 1 to
 /// 9999.
 pub(crate) fn timestamp(micros: i64) -> Option<Text> {
-    let (day, rest) = (micros.div_euclid(DAY), micros.rem_euclid(DAY).unsigned_abs());
+    let (day, rest) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));
     if !(FIRST_DAY..=LAST_DAY).contains(&day) {
         return None;
     }
-    let (seconds, fraction) = (rest / 1_000_000, rest % 1_000_000);
-    let mut text = Text::new();
-    text.push(b'Z');
-    text.push_digits(fraction, 6);
-    text.push(b'.');
-    text.push_pair(seconds % 60);
-    text.push(b':');
-    text.push_pair(seconds / 60 % 60);
-    text.push(b':');
-    text.push_pair(seconds / 3_600);
-    text.push(b'T');
-    text.push_day(day);
-    Some(text)
+    // Both fit: a day has 86,400 seconds.
+    let second = u32::try_from(rest / 1_000_000).unwrap_or_default();
+    let fraction = u32::try_from(rest % 1_000_000).unwrap_or_default();
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    set_day(&mut text, day);
+    set_pair(&mut text, 11, second / 3_600);
+    set_pair(&mut text, 14, second / 60 % 60);
+    set_pair(&mut text, 17, second % 60);
+    set_pair(&mut text, 20, fraction / 10_000);
+    set_pair(&mut text, 22, fraction / 100);
+    set_pair(&mut text, 24, fraction);
+    Some(Text::of(text))
 }
 
 /// A decimal with `scale` digits after the point and then `zeros` zeros;
