@@ -2,6 +2,7 @@
 //! hold or do. Whatever is not listed here, every storage can.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use ow_storage::DataType;
@@ -49,7 +50,7 @@ pub enum Edge {
     Nul,
 }
 
-/// A server that all tests of the process share.
+/// A server that tests of the process share.
 type Shared = LazyLock<Result<Arc<Server>, Missing>>;
 
 impl Kind {
@@ -177,19 +178,24 @@ impl Kind {
         }
     }
 
-    /// The server that the tests of a process share; none for a storage without
-    /// one.
+    /// A server that the tests of a process share; none for a storage without
+    /// one. The slowest fake uses one core, so there are two of it, in turn.
     pub fn server(self) -> Result<Option<Arc<Server>>, Missing> {
         static POSTGRES: Shared = LazyLock::new(|| start_postgres().map(Arc::new));
         static BIGQUERY: Shared = LazyLock::new(|| start_bigquery().map(Arc::new));
-        static ATHENA: Shared = LazyLock::new(|| start_athena().map(Arc::new));
+        static ATHENA: [Shared; 2] = [const { LazyLock::new(|| start_athena().map(Arc::new)) }; 2];
+        static TURN: AtomicUsize = AtomicUsize::new(0);
         match self {
             Self::Sqlite => Ok(None),
             // The reader needs DuckDB.
             Self::Parquet | Self::Csv | Self::JsonLines => python().map(|_| None),
             Self::Postgres => POSTGRES.clone().map(Some),
             Self::BigQuery => BIGQUERY.clone().map(Some),
-            Self::Athena => ATHENA.clone().map(Some),
+            Self::Athena => {
+                let [even, odd] = &ATHENA;
+                let is_even = TURN.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
+                Shared::force(if is_even { even } else { odd }).clone().map(Some)
+            }
         }
     }
 
