@@ -18,6 +18,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use ow_host::cancel::Cancel;
 use ow_host::config::{Config, RunConfig, SandboxFlags};
+use ow_host::isolation::Program;
 use ow_host::report::{Event, RunReport};
 use ow_host::run::CacheOption;
 use ow_host::{Runner, RunnerOptions};
@@ -84,6 +85,12 @@ fn attacks(bench: &Bench, guests: &Guests) -> Result<()> {
     let alone = median(as_floats(&bench.runtime.block_on(harness::neighbour_alone(&stage, ALONE))));
     println!("attacks beside a neighbour that takes {alone:.0} ms alone");
     println!("{:<46} {:>12} {:>14} {:>10}", "", "contained", "neighbour", "ratio");
+    for (what, other) in
+        [("(a busy run that behaves well)", true), ("(compiling a connector that does)", false)]
+    {
+        let beside = bench.runtime.block_on(honest(bench, &stage, other))?;
+        println!("{what:<46} {:>12} {beside:>11.0} ms {:>9.2}x", "", beside / alone.max(1.0));
+    }
     let (mut tried, mut contained) = (0, 0);
     for (name, attack) in table::all() {
         if !attack.runs_here() {
@@ -105,6 +112,34 @@ fn attacks(bench: &Bench, guests: &Guests) -> Result<()> {
     }
     println!("{contained} of {tried} attacks contained");
     Ok(())
+}
+
+/// The neighbour's milliseconds beside what any machine has to bear: a run that
+/// computes for seconds, or the compiling of a connector.
+async fn honest(bench: &Bench, stage: &Stage, computes: bool) -> Result<f64> {
+    let (component, source) = match computes {
+        true => (&bench.component, json!({"Work": 10 * NUMBERS})),
+        false => (&bench.rest_json, json!({})),
+    };
+    let config = json!({
+        "name": "honest",
+        "source": {"config": source},
+        "storage": {"name": "Discard", "config": {}},
+    });
+    let config = Config::parse(&config.to_string(), bench.folder.path())?;
+    let cache = match computes {
+        true => CacheOption::Folder(stage.cache.clone()),
+        false => CacheOption::Off,
+    };
+    let options =
+        RunnerOptions { cache, workers: Some(Program(bench.host.clone())), ..RunnerOptions::default() };
+    let component = component.clone();
+    let run =
+        tokio::spawn(async move { Runner::new(options).run(component, config, RunConfig::default()).await });
+    let other = async move { drop(run.await) };
+    let beside = harness::neighbour_beside(stage, other).await;
+    let during = beside.split_last().map_or(&[][..], |(_, during)| during);
+    Ok(median(as_floats(during)))
 }
 
 /// One run of an attack of the hostile guest, and its seconds.

@@ -46,6 +46,7 @@ fn measure_all(wanted: Option<&str>) -> Result<()> {
     match wanted {
         Some("rest") => return rest::measure(&bench),
         Some("hostile") => return hostile::measure(&bench),
+        Some("storages") => return storages::measure(&bench),
         _ => {}
     }
     println!("{:<46} {:>12} {:>14} {:>10}", "", "", "baseline", "ratio");
@@ -219,31 +220,37 @@ impl Bench {
         Ok(())
     }
 
-    /// Memory of the process, with ten times the rows.
+    /// Memory with ten times the rows.
     fn memory(&self) -> Result<()> {
-        for rows in [ROWS, 10 * ROWS] {
-            let output = Command::new(std::env::current_exe()?)
-                .arg("memory")
-                .arg(rows.to_string())
-                .arg(&self.component)
-                .output()?;
-            ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            print!("{}", String::from_utf8_lossy(&output.stdout));
-        }
+        let storage = json!({"name": "Sqlite", "config": {"Path": "memory.db"}});
+        [ROWS, 10 * ROWS].into_iter().try_for_each(|rows| self.peak_memory("SQLite", &storage, rows))
+    }
+
+    /// The most memory that a process has which runs so many rows into a storage.
+    fn peak_memory(&self, name: &str, storage: &serde_json::Value, rows: u64) -> Result<()> {
+        let output = Command::new(std::env::current_exe()?)
+            .args(["memory", name, &storage.to_string(), &rows.to_string()])
+            .arg(&self.component)
+            .output()?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        print!("{}", String::from_utf8_lossy(&output.stdout));
         Ok(())
     }
 }
 
-/// Runs so many rows into SQLite in a process of its own and prints its memory.
+/// Runs so many rows into a storage in a process of its own and prints its memory.
 fn memory_child() -> Result<()> {
     let mut args = std::env::args().skip(2);
-    let rows: u64 = args.next().context("rows")?.parse()?;
-    let component = PathBuf::from(args.next().context("component")?);
+    let mut next = |what: &'static str| args.next().context(what);
+    let name = next("the storage's name")?;
+    let storage: serde_json::Value = serde_json::from_str(&next("the storage")?)?;
+    let rows: u64 = next("rows")?.parse()?;
+    let component = PathBuf::from(next("the component")?);
     let folder = tempfile::tempdir()?;
     let config = json!({
         "name": "memory",
-        "source": {"config": {"Rows": rows, "CommitEvery": 100_000}},
-        "storage": {"name": "Sqlite", "config": {"Path": "memory.db"}},
+        "source": {"config": {"Rows": rows, "CommitEvery": 100_000, "Append": name != "SQLite"}},
+        "storage": storage,
     });
     let config = Config::parse(&config.to_string(), folder.path())?;
     let runtime = tokio::runtime::Runtime::new()?;
@@ -253,7 +260,7 @@ fn memory_child() -> Result<()> {
     let peak = Measured::peak_memory();
     println!(
         "{:<46} {:>9.1} MB   (of it the guest {:.1} MB)",
-        format!("peak memory, {} M rows to SQLite", rows / 1_000_000),
+        format!("memory, {} M rows to {name}", rows / 1_000_000),
         peak as f64 / 1e6,
         report.peak_memory as f64 / 1e6
     );

@@ -1,10 +1,10 @@
 //! A million rows into each storage that stands outside of this machine's
-//! files or in another format: how many a second, and how much of the time is
-//! waiting for the service.
+//! files or in another format: how many a second, how much of the time is
+//! waiting for the service, and how much memory it takes, also with more rows.
 
 use anyhow::Result;
 use conformance::{Kind, Place};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Bench, ROWS};
 
@@ -32,13 +32,17 @@ pub(crate) fn measure(bench: &Bench) -> Result<()> {
                 Err(missing) => println!("{name}: skipped, {}", missing.what),
             }
         }
+        let Ok(place) = Place::new(kind) else { continue };
+        for rows in [ROWS, 4 * ROWS] {
+            bench.peak_memory(name, &storage(&place.another()), rows)?;
+        }
     }
     Ok(())
 }
 
 fn one(bench: &Bench, place: &Place, name: &str, mode: &str) -> Result<()> {
-    let storage = json!({"name": place.kind.storage(), "config": place.params});
-    let (report, seconds) = bench.run(json!({"Rows": ROWS, "Append": mode == "append"}), storage)?;
+    let source = json!({"Rows": ROWS, "Append": mode == "append"});
+    let (report, seconds) = bench.run(source, storage(place))?;
     let rate = ROWS as f64 / seconds;
     println!(
         "{:<46} {:>6.2} M rows/s {:>11.0} % {:>9.0}x",
@@ -48,4 +52,8 @@ fn one(bench: &Bench, place: &Place, name: &str, mode: &str) -> Result<()> {
         rate / OWOX
     );
     Ok(())
+}
+
+fn storage(place: &Place) -> Value {
+    json!({"name": place.kind.storage(), "config": place.params})
 }
