@@ -96,16 +96,16 @@ impl<C> Context<C> {
     /// Rows become visible with [`Context::commit`], or when the run ends well.
     #[inline]
     pub fn write<R: Record>(&mut self, record: &R) -> Result<()> {
-        let table = match self.tables.find(R::STREAM) {
+        let table = match self.tables.of_record(R::STREAM) {
             Some(table) => table,
-            None => self.tables.open(R::stream(), Open::default())?,
+            None => self.open::<R>(Open::default())?,
         };
         self.tables.write(table, |row| record.encode(row))
     }
 
     /// Opens the stream of a record with options: a mode, or some of its columns.
     pub fn open<R: Record>(&mut self, options: Open) -> Result<Table> {
-        self.tables.open(R::stream(), options)
+        self.tables.open(R::stream(), Some(R::STREAM), options)
     }
 
     /// Opens a stream whose columns are known at run time only.
@@ -119,7 +119,7 @@ impl<C> Context<C> {
     /// # Ok(()) }
     /// ```
     pub fn open_stream(&mut self, stream: Stream, options: Open) -> Result<Table> {
-        self.tables.open(stream, options)
+        self.tables.open(stream, None, options)
     }
 
     /// Writes one row: a value a field, in the order of the stream's fields.

@@ -117,8 +117,8 @@ pub mod prelude {
     pub use crate::time::{Date, DateRange, Timestamp};
     pub use crate::{
         Bytes, Cell, Connector, Context, DataType, DateWindow, Decimal, Epoch, Error, ErrorKind, Failures,
-        Field, Ignored, Json, Open, Record, Result, Run, RunType, Secret, Stream, Table, TableNames, Unused,
-        Wanted, WriteMode, http, select_fields,
+        Field, Ignored, Json, Open, Record, Result, Run, RunType, Secret, Selection, Stream, Table,
+        TableNames, Unused, Wanted, WriteMode, http, select_fields,
     };
     pub use log::{debug, error, info, trace, warn};
     pub use schemars::{self, JsonSchema};

@@ -67,7 +67,10 @@ fn lookback<const LOOKBACK: u32>() -> u32 {
 }
 
 /// A value, or an error that names the parameter: flattening forgets it.
-fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(name: &str, value: D) -> Result<T, D::Error> {
+pub(crate) fn named<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    name: &str,
+    value: D,
+) -> Result<T, D::Error> {
     T::deserialize(value).map_err(|error| serde::de::Error::custom(format_args!("`{name}`: {error}")))
 }
 

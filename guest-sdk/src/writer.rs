@@ -33,12 +33,19 @@ pub struct Table(usize);
 /// How a stream is opened, where the default does not fit.
 #[derive(Debug, Clone, Default)]
 pub struct Open {
+    name: Option<String>,
     mode: Option<WriteMode>,
     fields: Option<Vec<String>>,
     reading: Reading,
 }
 
 impl Open {
+    /// Under this name in place of the stream's own.
+    pub(crate) fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
     /// With this mode.
     #[must_use]
     pub fn mode(mut self, mode: WriteMode) -> Self {
@@ -98,6 +105,9 @@ pub(crate) struct Tables {
 struct Buffer {
     batch_rows: usize,
     name: String,
+    /// The stream of the records that it was opened for, which may have another
+    /// name.
+    record: Option<&'static str>,
     writer: host::Writer,
     columns: Columns,
     /// How objects are read, and by what once there was one.
@@ -113,19 +123,25 @@ impl Tables {
         Self { buffers: Vec::new(), batch_rows: preview_rows.unwrap_or(BATCH_ROWS).clamp(1, BATCH_ROWS) }
     }
 
-    /// The table of a stream that is open already.
+    /// The table that was opened for records of this stream.
     #[inline]
-    pub(crate) fn find(&self, name: &str) -> Option<Table> {
-        self.buffers.iter().position(|buffer| buffer.name == name).map(Table)
+    pub(crate) fn of_record(&self, stream: &'static str) -> Option<Table> {
+        self.buffers.iter().position(|buffer| buffer.record == Some(stream)).map(Table)
     }
 
     /// Opens a stream's table. A table that is open already is flushed and
     /// opened anew.
-    pub(crate) fn open(&mut self, stream: Stream, options: Open) -> Result<Table> {
+    pub(crate) fn open(
+        &mut self,
+        mut stream: Stream,
+        record: Option<&'static str>,
+        options: Open,
+    ) -> Result<Table> {
+        stream.name = options.name.unwrap_or(stream.name);
         let all = stream.fields.clone();
         let stream = choose(stream, options.fields)?;
         let mode = options.mode.unwrap_or_else(|| stream.default_mode());
-        let table = self.find(&stream.name);
+        let table = self.buffers.iter().position(|buffer| buffer.name == stream.name).map(Table);
         if let Some(buffer) = table.and_then(|Table(index)| self.buffers.get_mut(index)) {
             buffer.flush()?;
             buffer.tell_absent();
@@ -136,6 +152,7 @@ impl Tables {
         let buffer = Buffer {
             batch_rows,
             name: stream.name,
+            record,
             writer,
             columns,
             reading,

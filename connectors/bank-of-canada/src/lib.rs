@@ -7,9 +7,6 @@ use std::collections::BTreeMap;
 
 use ow_connector::prelude::*;
 
-/// The table, and the key of the state.
-const STREAM: &str = "bank_of_canada_exchange_rates";
-
 /// What `Fields` calls the stream.
 const NODE: &str = "observations/group";
 
@@ -27,6 +24,8 @@ pub struct Settings {
     #[serde(default)]
     fields: String,
     #[serde(flatten)]
+    tables: TableNames,
+    #[serde(flatten)]
     dates: DateWindow,
     /// Where the API stands.
     #[serde(default = "Settings::base_url")]
@@ -40,11 +39,9 @@ impl Settings {
         "https://www.bankofcanada.ca".to_owned()
     }
 
-    /// The columns to import.
-    fn columns(&self) -> Result<Vec<String>> {
-        let stream = Rate::stream();
-        let mut selection = select_fields(&self.fields, "Fields", &[(NODE, &stream)])?;
-        Ok(selection.pop().map(|selection| selection.fields).unwrap_or_default())
+    /// The table, with the columns to import.
+    fn table(&self) -> Result<Selection<&'static str>> {
+        self.tables.select_one(&self.fields, NODE, Rate::stream())
     }
 }
 
@@ -94,8 +91,7 @@ impl Connector for BankOfCanada {
     const NETWORK: &'static [&'static str] = &["https://www.bankofcanada.ca"];
 
     fn streams(config: &Settings) -> Result<Vec<Stream>> {
-        config.columns()?;
-        Ok(vec![Rate::stream()])
+        Ok(vec![config.table()?.stream])
     }
 
     fn check(ctx: &mut Context<Settings>) -> Result<()> {
@@ -107,8 +103,9 @@ impl Connector for BankOfCanada {
 
     fn run(ctx: &mut Context<Settings>) -> Result<()> {
         let config = ctx.config();
-        ctx.open::<Rate<'_>>(Open::default().fields(config.columns()?))?;
-        let window = ctx.window(STREAM, &config.dates)?;
+        let table = config.table()?;
+        ctx.open::<Rate<'_>>(table.open())?;
+        let window = ctx.window(&table.stream.name, &config.dates)?;
         info!("importing exchange rates from {window}");
 
         let page = fetch(ctx, window.range())?;

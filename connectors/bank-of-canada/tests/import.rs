@@ -84,3 +84,12 @@ fn the_key_is_imported_whatever_is_chosen() {
     let error = error.error().unwrap().to_string();
     assert_eq!(error, "there is no node `observations/groups`; did you mean `observations/group`?");
 }
+
+#[test]
+fn the_table_can_have_another_name() {
+    let config = json!({"DestinationTableNameOverride": "observations/group our_rates"});
+    let run = host().config(config).run::<BankOfCanada>();
+    run.assert_ok();
+    assert_eq!((run.rows("our_rates").len(), run.stream(TABLE)), (3, None));
+    assert_eq!(run.state("our_rates"), Some(&json!({"date": "2024-03-15"})));
+}

@@ -43,7 +43,7 @@ impl Connector for FacebookMarketing {
 
     fn streams(config: &Settings) -> Result<Vec<Stream>> {
         config.token()?;
-        Ok(import::plan(config)?.into_iter().map(|(_, stream, _)| stream).collect())
+        Ok(import::plan(config)?.into_iter().map(|chosen| chosen.stream).collect())
     }
 
     fn http(_: &Settings, client: http::Client) -> http::Client {

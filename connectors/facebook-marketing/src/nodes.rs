@@ -474,6 +474,12 @@ pub(crate) const NODES: [Node; 15] = [
     },
 ];
 
+impl AsRef<str> for Node {
+    fn as_ref(&self) -> &str {
+        self.name
+    }
+}
+
 impl Node {
     fn columns(&self) -> impl Iterator<Item = (&'static str, DataType)> {
         let columns = self.columns.iter().copied().flatten();

@@ -23,9 +23,8 @@ pub struct Settings {
     pub(crate) account_ids: AccountIds,
     /// The nodes and columns to import, such as `ad-account/ads name, ad-account/insights spend`.
     pub(crate) fields: String,
-    /// Other names for tables, such as `ad-account/ads our_ads`: a node and its table, separated by commas.
-    #[serde(default)]
-    pub(crate) destination_table_name_override: String,
+    #[serde(flatten)]
+    pub(crate) tables: TableNames,
     #[serde(flatten)]
     pub(crate) dates: DateWindow,
     /// How many records a page has.

@@ -109,20 +109,9 @@ pub(crate) fn contributors() -> Stream {
         .primary_key(["id", "repository_id"])
 }
 
-/// The table of a node.
-pub(crate) fn stream(node: &str) -> Option<Stream> {
-    match node {
-        REPOSITORY => Some(repository()),
-        CONTRIBUTORS => Some(contributors()),
-        STATS => Some(Stats::stream()),
-        _ => None,
-    }
-}
-
-/// Where the columns of a node are found.
-pub(crate) fn places(node: &str) -> Open {
-    let places = if node == REPOSITORY { REPOSITORY_PLACES.as_slice() } else { &[] };
-    places.iter().fold(Open::default(), |open, (name, place)| open.place(*name, *place))
+/// Tells where a repository's columns are found.
+pub(crate) fn place(open: Open) -> Open {
+    REPOSITORY_PLACES.iter().fold(open, |open, (name, place)| open.place(*name, *place))
 }
 
 fn table(name: &str, description: &str, columns: &[(&str, DataType, &str)]) -> Stream {

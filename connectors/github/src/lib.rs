@@ -43,6 +43,8 @@ pub struct Settings {
     /// The nodes and columns to import, such as `repository name, contributors login`; all of them by default.
     #[serde(default)]
     fields: String,
+    #[serde(flatten)]
+    tables: TableNames,
     /// Where the API stands; `https://HOST/api/v3` for an Enterprise Server.
     #[serde(default = "Settings::base_url")]
     base_url: String,
@@ -72,12 +74,14 @@ impl Settings {
         Ok(names)
     }
 
-    /// The nodes to import, each with its columns.
-    fn chosen(&self) -> Result<Vec<ow_connector::Selection>> {
-        let (repository, contributors, stats) =
-            (fields::repository(), fields::contributors(), Stats::stream());
-        let nodes = [(REPOSITORY, &repository), (CONTRIBUTORS, &contributors), (STATS, &stats)];
-        select_fields(&self.fields, "Fields", &nodes)
+    /// The nodes to import, each with its table and its columns.
+    fn chosen(&self) -> Result<Vec<Selection<&'static str>>> {
+        let nodes = [
+            (REPOSITORY, fields::repository()),
+            (CONTRIBUTORS, fields::contributors()),
+            (STATS, Stats::stream()),
+        ];
+        select_fields(&self.fields, "Fields", self.tables.rename(nodes)?)
     }
 }
 
@@ -126,8 +130,7 @@ impl Connector for GitHub {
 
     fn streams(config: &Settings) -> Result<Vec<Stream>> {
         config.repositories()?;
-        let nodes = config.chosen()?;
-        Ok(nodes.iter().filter_map(|chosen| fields::stream(&chosen.node)).collect())
+        Ok(config.chosen()?.into_iter().map(|chosen| chosen.stream).collect())
     }
 
     fn http(config: &Settings, client: http::Client) -> http::Client {
@@ -176,12 +179,12 @@ impl Tables {
         for chosen in ctx.config().chosen()? {
             tables.counts |= chosen.node == CONTRIBUTORS;
             tables.counts |= chosen.node == STATS && chosen.fields.iter().any(|name| name == "contributors");
-            let options = fields::places(&chosen.node).fields(chosen.fields);
-            match chosen.node.as_str() {
-                REPOSITORY => tables.repository = Some(ctx.open_stream(fields::repository(), options)?),
-                CONTRIBUTORS => tables.contributors = Some(ctx.open_stream(fields::contributors(), options)?),
+            let open = chosen.open();
+            match chosen.node {
+                REPOSITORY => tables.repository = Some(ctx.open_stream(chosen.stream, fields::place(open))?),
+                CONTRIBUTORS => tables.contributors = Some(ctx.open_stream(chosen.stream, open)?),
                 _ => {
-                    ctx.open::<Stats<'_>>(options)?;
+                    ctx.open::<Stats<'_>>(open)?;
                     tables.stats = true;
                 }
             }

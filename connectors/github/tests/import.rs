@@ -188,6 +188,16 @@ fn fetches_what_the_chosen_columns_need() {
 }
 
 #[test]
+fn tables_can_have_other_names() {
+    let names = "repository github_repository_stats, repositoryStats github_repository";
+    let run = both().config(json!({"DestinationTableNameOverride": names})).run::<GitHub>();
+    run.assert_ok();
+    assert_eq!(run.rows("github_repository_stats")[1]["license_name"], "MIT License");
+    assert_eq!(run.rows("github_repository")[1]["stars"], 42);
+    assert_eq!(run.rows("github_contributors").len(), 250);
+}
+
+#[test]
 fn refusals_are_told_by_kind() {
     let limit =
         || message(403, "API rate limit exceeded for user ID 1.").header("x-ratelimit-remaining", "0");

@@ -8,18 +8,10 @@ use crate::login::Login;
 use crate::nodes::{NODES, Node, Scope};
 use crate::settings::Settings;
 
-/// The nodes to import, each with its stream and its columns.
-pub(crate) fn plan(config: &Settings) -> Result<Vec<(&'static Node, Stream, Vec<String>)>> {
-    let streams: Vec<Stream> = NODES.iter().map(Node::stream).collect();
-    let known: Vec<(&str, &Stream)> = NODES.iter().map(|node| node.name).zip(&streams).collect();
-    let chosen = select_fields(&config.fields, "Fields", &known)?;
-    let tables =
-        TableNames::parse(&config.destination_table_name_override, "DestinationTableNameOverride", &known)?;
-    let planned = chosen.into_iter().filter_map(|chosen| {
-        let node = NODES.iter().find(|node| node.name == chosen.node)?;
-        Some((node, tables.rename(node.name, node.stream()), chosen.fields))
-    });
-    Ok(planned.collect())
+/// The nodes to import, each with its table and its columns.
+pub(crate) fn plan(config: &Settings) -> Result<Vec<Selection<&'static Node>>> {
+    let nodes = NODES.iter().map(|node| (node, node.stream()));
+    select_fields(&config.fields, "Fields", config.tables.rename(nodes)?)
 }
 
 /// Reaches every account.
@@ -39,7 +31,7 @@ pub(crate) fn run(ctx: &mut Context<Settings>) -> Result<()> {
     let config = ctx.config();
     let mut run = Run { login: Login::default(), failures: Failures::new() };
     let mut tables = Vec::new();
-    for (node, stream, columns) in plan(&config)? {
+    for Selection { node, stream, fields: columns } in plan(&config)? {
         let name = stream.name.clone();
         tables.push(Import { node, name, table: ctx.open_stream(stream, node.open(&columns))?, columns });
     }

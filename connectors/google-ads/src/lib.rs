@@ -50,7 +50,7 @@ impl Connector for GoogleAds {
     fn streams(config: &Settings) -> Result<Vec<Stream>> {
         config.customers()?;
         config.manager()?;
-        Ok(import::plan(config)?.into_iter().map(|(_, stream, _)| stream).collect())
+        Ok(import::plan(config)?.into_iter().map(|chosen| chosen.stream).collect())
     }
 
     fn http(_: &Settings, client: http::Client) -> http::Client {

@@ -255,6 +255,12 @@ pub(crate) const NODES: [Node; 9] = [
     },
 ];
 
+impl AsRef<str> for Node {
+    fn as_ref(&self) -> &str {
+        self.name
+    }
+}
+
 impl Node {
     /// The columns, without their marks: name, type, whether a value may be
     /// missing, and the field of the API.

@@ -22,9 +22,8 @@ pub struct Settings {
     /// The nodes and columns to import, such as `campaigns campaign_name, campaigns_stats clicks`; all of them by default.
     #[serde(default)]
     pub(crate) fields: String,
-    /// Other names for tables, such as `campaigns our_campaigns`: a node and its table, separated by commas.
-    #[serde(default)]
-    pub(crate) destination_table_name_override: String,
+    #[serde(flatten)]
+    pub(crate) tables: TableNames,
     #[serde(flatten)]
     pub(crate) dates: DateWindow,
     /// The version of the API.

@@ -18,9 +18,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use ow_connector::http::{Answer, Verdict};
 use ow_connector::prelude::*;
 
-/// The table, and the key of the state.
-const STREAM: &str = "open_exchange_rates_historical";
-
 /// What `Fields` calls the stream.
 const NODE: &str = "historical";
 
@@ -41,6 +38,8 @@ pub struct Settings {
     #[serde(default)]
     fields: String,
     #[serde(flatten)]
+    tables: TableNames,
+    #[serde(flatten)]
     dates: DateWindow,
     /// Where the API stands.
     #[serde(default = "Settings::base_url")]
@@ -58,11 +57,9 @@ impl Settings {
         "https://openexchangerates.org".to_owned()
     }
 
-    /// The columns to import.
-    fn columns(&self) -> Result<Vec<String>> {
-        let stream = Rate::stream();
-        let mut selection = select_fields(&self.fields, "Fields", &[(NODE, &stream)])?;
-        Ok(selection.pop().map(|selection| selection.fields).unwrap_or_default())
+    /// The table, with the columns to import.
+    fn table(&self) -> Result<Selection<&'static str>> {
+        self.tables.select_one(&self.fields, NODE, Rate::stream())
     }
 
     /// The currencies to import; none stands for all. Whatever is no letter
@@ -129,10 +126,9 @@ impl Connector for OpenExchangeRates {
     const NETWORK: &'static [&'static str] = &["https://openexchangerates.org"];
 
     fn streams(config: &Settings) -> Result<Vec<Stream>> {
-        config.columns()?;
         config.wanted()?;
         currency(&config.base, "base")?;
-        Ok(vec![Rate::stream()])
+        Ok(vec![config.table()?.stream])
     }
 
     fn http(_: &Settings, client: http::Client) -> http::Client {
@@ -146,8 +142,9 @@ impl Connector for OpenExchangeRates {
     fn run(ctx: &mut Context<Settings>) -> Result<()> {
         let config = ctx.config();
         let wanted = config.wanted()?;
-        ctx.open::<Rate<'_>>(Open::default().fields(config.columns()?))?;
-        let window = ctx.window(STREAM, &config.dates)?;
+        let table = config.table()?;
+        ctx.open::<Rate<'_>>(table.open())?;
+        let window = ctx.window(&table.stream.name, &config.dates)?;
         info!("importing exchange rates of {} from {window}", config.base.to_ascii_uppercase());
 
         let mut missing = wanted.clone();

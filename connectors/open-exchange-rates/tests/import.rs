@@ -213,6 +213,19 @@ fn the_columns_of_the_key_are_always_there() {
 }
 
 #[test]
+fn the_table_can_have_another_name() {
+    let host = || host().config(json!({"DestinationTableNameOverride": "historical our_rates"}));
+    let streams = host().discover::<OpenExchangeRates>().unwrap();
+    assert_eq!(streams[0].name, "our_rates");
+    let before = json!({"date": "2024-03-01"});
+    let run = host().state(TABLE, before.clone()).run::<OpenExchangeRates>();
+    run.assert_ok();
+    assert_eq!(run.rows("our_rates").len(), 93, "another table is filled from the start");
+    assert_eq!((run.stream(TABLE), run.state(TABLE)), (None, Some(&before)));
+    assert_eq!(run.state("our_rates"), Some(&json!({"date": "2024-03-02"})));
+}
+
+#[test]
 fn says_what_is_wrong_with_the_configuration() {
     for (config, parameter, message) in [
         (
@@ -221,6 +234,11 @@ fn says_what_is_wrong_with_the_configuration() {
             "`historical` has no field `rates`; did you mean `rate`?",
         ),
         (json!({"Fields": "history rate"}), "Fields", "there is no node `history`; there is `historical`"),
+        (
+            json!({"DestinationTableNameOverride": "rates our_rates"}),
+            "DestinationTableNameOverride",
+            "there is no node `rates`; there is `historical`",
+        ),
         (
             json!({"Symbols": "EUR,EURO"}),
             "Symbols",

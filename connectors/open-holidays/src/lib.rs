@@ -4,9 +4,6 @@
 
 use ow_connector::prelude::*;
 
-/// The table, and the key of the state.
-const STREAM: &str = "open_holidays_public_holidays";
-
 /// What `Fields` calls the stream.
 const NODE: &str = "publicHolidays";
 
@@ -29,6 +26,8 @@ pub struct Settings {
     #[serde(default)]
     fields: String,
     #[serde(flatten)]
+    tables: TableNames,
+    #[serde(flatten)]
     dates: DateWindow,
     /// Where the API stands.
     #[serde(default = "Settings::base_url")]
@@ -50,11 +49,9 @@ impl Settings {
         "https://openholidaysapi.org".to_owned()
     }
 
-    /// The columns to import.
-    fn columns(&self) -> Result<Vec<String>> {
-        let stream = Holiday::stream();
-        let mut selection = select_fields(&self.fields, "Fields", &[(NODE, &stream)])?;
-        Ok(selection.pop().map(|selection| selection.fields).unwrap_or_default())
+    /// The table, with the columns to import.
+    fn table(&self) -> Result<Selection<&'static str>> {
+        self.tables.select_one(&self.fields, NODE, Holiday::stream())
     }
 }
 
@@ -136,8 +133,7 @@ impl Connector for OpenHolidays {
     const NETWORK: &'static [&'static str] = &["https://openholidaysapi.org"];
 
     fn streams(config: &Settings) -> Result<Vec<Stream>> {
-        config.columns()?;
-        Ok(vec![Holiday::stream()])
+        Ok(vec![config.table()?.stream])
     }
 
     fn check(ctx: &mut Context<Settings>) -> Result<()> {
@@ -149,8 +145,9 @@ impl Connector for OpenHolidays {
 
     fn run(ctx: &mut Context<Settings>) -> Result<()> {
         let config = ctx.config();
-        ctx.open::<Holiday<'_>>(Open::default().fields(config.columns()?))?;
-        let window = ctx.window(STREAM, &config.dates)?;
+        let table = config.table()?;
+        ctx.open::<Holiday<'_>>(table.open())?;
+        let window = ctx.window(&table.stream.name, &config.dates)?;
         info!("importing holidays of {} from {window}", config.country);
 
         for chunk in window.range().chunks(DAYS_A_REQUEST) {

@@ -179,3 +179,12 @@ fn the_schema_marks_what_a_backfill_may_override() {
     assert_eq!(properties["MaxFetchRetries"]["deprecated"], true);
     assert!(spec.config_schema.get("required").is_none());
 }
+
+#[test]
+fn the_table_can_have_another_name() {
+    let config = json!({"DestinationTableNameOverride": "publicHolidays our_holidays"});
+    let run = host().config(config).run::<OpenHolidays>();
+    run.assert_ok();
+    assert_eq!((run.rows("our_holidays").len(), run.stream(TABLE)), (3, None));
+    assert_eq!(run.state("our_holidays"), Some(&json!({"date": "2024-05-15"})));
+}

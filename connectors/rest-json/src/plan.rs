@@ -312,9 +312,8 @@ fn choose(sources: &mut [Source], fields: &str) -> Result<()> {
     if fields.trim().is_empty() {
         return Ok(());
     }
-    let streams: Vec<Stream> = sources.iter().map(|source| stand_in(source, fields)).collect();
-    let nodes: Vec<(&str, &Stream)> = streams.iter().map(|stream| (stream.name.as_str(), stream)).collect();
-    let selection = select_fields(fields, "Fields", &nodes)?;
+    let nodes = sources.iter().map(|source| (source.name().to_owned(), stand_in(source, fields)));
+    let selection = select_fields(fields, "Fields", nodes)?;
     for source in sources {
         let found = selection.iter().find(|selection| selection.node == source.name());
         source.chosen = found.map(|found| match source.is_learned() {

@@ -121,7 +121,7 @@ pub(crate) fn open(ctx: &mut Context<Settings>, source: &Source, stream: Stream)
     };
     if let Some(chosen) = source.chosen.as_ref().filter(|chosen| !chosen.is_empty()) {
         let text: Vec<String> = chosen.iter().map(|field| format!("{} {field}", source.name())).collect();
-        let selection = select_fields(&text.join(","), "Fields", &[(source.name(), &stream)])?;
+        let selection = select_fields(&text.join(","), "Fields", [(source.name(), stream.clone())])?;
         options = options.fields(selection.into_iter().flat_map(|selection| selection.fields));
     }
     let table = ctx.open_stream(stream, options)?;

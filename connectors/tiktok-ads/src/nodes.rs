@@ -161,6 +161,12 @@ pub(crate) const NODES: &[Node] = &[
     },
 ];
 
+impl AsRef<str> for Node {
+    fn as_ref(&self) -> &str {
+        self.name
+    }
+}
+
 impl Node {
     /// Whether it has rows for each day.
     pub(crate) fn is_report(&self) -> bool {

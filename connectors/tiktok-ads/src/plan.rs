@@ -27,23 +27,14 @@ pub(crate) struct Import {
 pub(crate) fn imports(settings: &Settings) -> Result<Vec<Import>> {
     let level = settings.data_level;
     let (chosen, parameter) = settings.chosen()?;
-    let streams: Vec<Stream> = NODES.iter().map(|node| stream(node, level, node.fields())).collect();
-    let known: Vec<(&str, &Stream)> = NODES.iter().map(|node| node.name).zip(&streams).collect();
-    let selections = select_fields(&chosen, parameter, &known)?;
-    let tables =
-        TableNames::parse(&settings.destination_table_name_override, "DestinationTableNameOverride", &known)?;
-    selections
-        .iter()
-        .filter_map(|selection| {
-            let node = NODES.iter().find(|node| node.name == selection.node)?;
-            let import = Import::new(node, level, &selection.fields, &chosen);
-            Some(import.map(|import| Import { stream: tables.rename(node.name, import.stream), ..import }))
-        })
-        .collect()
+    let nodes = NODES.iter().map(|node| (node, stream(node, level, node.fields())));
+    let selections = select_fields(&chosen, parameter, settings.tables.rename(nodes)?)?;
+    selections.into_iter().map(|selection| Import::new(selection, level, &chosen)).collect()
 }
 
 impl Import {
-    fn new(node: &'static Node, level: DataLevel, selected: &[String], chosen: &str) -> Result<Self> {
+    fn new(selection: Selection<&'static Node>, level: DataLevel, chosen: &str) -> Result<Self> {
+        let Selection { node, stream: whole, fields: selected } = selection;
         let key = node.key(level);
         let (mut columns, mut by_name) = (Vec::new(), Vec::new());
         for field in node.fields().filter(|field| selected.iter().any(|name| name == field.name)) {
@@ -58,7 +49,7 @@ impl Import {
                 by_name.push(named);
             }
         }
-        let stream = stream(node, level, columns.iter().copied());
+        let stream = Stream { name: whole.name, ..stream(node, level, columns.iter().copied()) };
         Ok(Self { node, stream, columns, by_name, level })
     }
 

@@ -37,9 +37,8 @@ pub struct Settings {
     /// The nodes to import, such as `campaigns, ads`, where `Fields` is not given.
     #[serde(default)]
     pub(crate) objects: String,
-    /// Other names for tables, such as `campaigns our_campaigns`: a node and its table, separated by commas.
-    #[serde(default)]
-    pub(crate) destination_table_name_override: String,
+    #[serde(flatten)]
+    pub(crate) tables: TableNames,
     #[serde(flatten)]
     pub(crate) dates: DateWindow,
     /// The last day that was imported by another program; counts where there is no state yet.

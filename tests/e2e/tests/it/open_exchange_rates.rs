@@ -96,6 +96,27 @@ fn a_full_refresh_replaces_and_a_custom_run_adds() {
 }
 
 #[test]
+fn the_table_can_have_another_name() {
+    let server = start(|_, _| None);
+    let days = json!({ "StartDate": "2023-12-31", "EndDate": "2024-01-01" });
+    let lab = lab(&server, &days);
+    run(&lab, &server, &["--type", "CUSTOM"]).expect_success();
+    let before = table(&lab);
+    let mut renamed = days;
+    renamed["DestinationTableNameOverride"] = json!("historical our_rates");
+    configure(&lab, &server, &renamed);
+    run(&lab, &server, &["--type", "CUSTOM"]).expect_success();
+    assert_eq!((lab.query("SELECT * FROM our_rates ORDER BY date"), table(&lab)), (before.clone(), before));
+    let last = json!({ "date": "2024-01-01" });
+    assert_eq!(lab.state(), json!({ STATE: last, "our_rates": last }));
+    configure(&lab, &server, &json!({ "DestinationTableNameOverride": "rates our_rates" }));
+    assert_snapshot!(run(&lab, &server, &[]).failure(), @r"
+    3 config: there is no node `rates`; there is `historical`
+    at: DestinationTableNameOverride
+    ");
+}
+
+#[test]
 fn a_refused_key_moves_no_state() {
     let server = start(|_, _| None);
     let lab = lab(&server, &json!({}));
