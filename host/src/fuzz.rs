@@ -22,7 +22,9 @@ mod input;
 mod json_lines;
 mod origin;
 mod placeholders;
+mod policy;
 mod rows;
+mod signature;
 mod state;
 mod stream;
 #[cfg(test)]
@@ -35,6 +37,8 @@ pub use self::config::{config, run_config};
 pub use self::json_lines::json_lines;
 pub use self::origin::url_origin;
 pub use self::placeholders::placeholders;
+pub use self::policy::policy;
+pub use self::signature::signature;
 pub use self::state::state;
 pub use self::stream::stream;
 
@@ -50,7 +54,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("config", config),
     ("json_lines", json_lines),
     ("placeholders", placeholders),
+    ("policy", policy),
     ("run_config", run_config),
+    ("signature", signature),
     ("state", state),
     ("stream", stream),
     ("url_origin", url_origin),

@@ -8,7 +8,8 @@ previous=
 for argument; do
     if [ "$previous" = --crate-name ]; then
         case $argument in
-        ow_* | serde_json | http | url | idna | percent_encoding | form_urlencoded | base64 | wasmparser)
+        ow_* | serde_json | http | url | idna | percent_encoding | form_urlencoded | base64 | wasmparser | \
+            rustls_pki_types)
             exec "$rustc" "$@" ;;
         esac
         [ -f "fuzz_targets/$argument.rs" ] && exec "$rustc" "$@"

@@ -25,8 +25,10 @@ wasmtime::component::bindgen!({
         default: trappable,
         "ow:connector/storage@0.1.0.open": async | trappable,
         "ow:connector/storage@0.1.0.[method]writer.write": async | trappable,
+        "ow:connector/state@0.1.0.get": async | trappable,
         "ow:connector/state@0.1.0.set": async | trappable,
         "ow:connector/state@0.1.0.commit": async | trappable,
+        "ow:connector/report@0.1.0.progress": async | trappable,
     },
     exports: { default: async },
     with: {

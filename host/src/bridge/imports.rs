@@ -1,8 +1,9 @@
 //! The contract's imports as the guest calls them: each goes to the bridge, in
 //! this process or, from a worker, in the host's.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use tokio::sync::Mutex;
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
 use super::Bridge;
@@ -13,6 +14,7 @@ use crate::failure::{Failure, FailureClass};
 use crate::isolation::Remote;
 use crate::report::text::{cut, plain};
 use crate::report::{Level, LogSource};
+use crate::sandbox::control::Control;
 use crate::sandbox::guest::GuestState;
 use crate::sandbox::{engine, guest};
 use crate::storage::WriteMode;
@@ -22,8 +24,8 @@ pub(crate) const UNIT_BYTES: usize = 32;
 
 /// What lies behind the contract's imports.
 pub(crate) enum Imports {
-    /// The bridge itself.
-    Here(Box<Bridge>),
+    /// The bridge itself, shared with who reads what the run left in it.
+    Here(Arc<Mutex<Bridge>>),
     /// The bridge of the host that this process works for.
     #[cfg(target_os = "linux")]
     Host(Box<Remote>),
@@ -32,9 +34,10 @@ pub(crate) enum Imports {
 /// The guest's handle to an open table: the number of its writer.
 pub struct Writer(u32);
 
-/// What the generated functions work on: the imports and the table of resources.
+/// What the generated functions work on.
 pub(crate) struct View<'a> {
     imports: &'a mut Imports,
+    control: &'a Control,
     table: &'a mut ResourceTable,
 }
 
@@ -58,7 +61,7 @@ pub(crate) fn linker() -> Result<&'static Linker<GuestState<Imports>>, Failure> 
         let mut linker = Linker::new(engine::shared()?);
         guest::add_to_linker(&mut linker)?;
         fn view(state: &mut GuestState<Imports>) -> View<'_> {
-            View { imports: &mut state.bridge, table: &mut state.table }
+            View { imports: &mut state.bridge, control: &state.control, table: &mut state.table }
         }
         types::add_to_linker::<_, HasImports>(&mut linker, view)?;
         wit_storage::add_to_linker::<_, HasImports>(&mut linker, view)?;
@@ -89,7 +92,7 @@ impl wit_storage::Host for View<'_> {
         mode: wit_storage::WriteMode,
     ) -> wasmtime::Result<Result<Resource<Writer>, Error>> {
         let opened = match self.imports {
-            Imports::Here(bridge) => bridge.open(stream, mode.into()).await,
+            Imports::Here(bridge) => bridge.lock().await.open(stream, mode.into()).await,
             #[cfg(target_os = "linux")]
             Imports::Host(remote) => remote.open(stream, mode).await?,
         };
@@ -108,7 +111,7 @@ impl wit_storage::HostWriter for View<'_> {
     ) -> wasmtime::Result<Result<(), Error>> {
         let Writer(number) = *self.table.get(&writer)?;
         match self.imports {
-            Imports::Here(bridge) => Ok(bridge.write(number, rows).await),
+            Imports::Here(bridge) => Ok(bridge.lock().await.write(number, rows).await),
             #[cfg(target_os = "linux")]
             Imports::Host(remote) => remote.write(number, rows).await,
         }
@@ -121,18 +124,17 @@ impl wit_storage::HostWriter for View<'_> {
 }
 
 impl wit_state::Host for View<'_> {
-    fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
-        let state = match self.imports {
-            Imports::Here(bridge) => &bridge.state,
+    async fn get(&mut self, key: String) -> wasmtime::Result<Option<String>> {
+        Ok(match self.imports {
+            Imports::Here(bridge) => bridge.lock().await.state.get(&key).cloned(),
             #[cfg(target_os = "linux")]
-            Imports::Host(remote) => &remote.state,
-        };
-        Ok(state.get(&key).cloned())
+            Imports::Host(remote) => remote.state.get(&key).cloned(),
+        })
     }
 
     async fn set(&mut self, key: String, value: String) -> wasmtime::Result<Result<(), Error>> {
         match self.imports {
-            Imports::Here(bridge) => Ok(bridge.set(key, value)),
+            Imports::Here(bridge) => Ok(bridge.lock().await.set(key, value)),
             #[cfg(target_os = "linux")]
             Imports::Host(remote) => remote.set(key, value).await,
         }
@@ -140,7 +142,7 @@ impl wit_state::Host for View<'_> {
 
     async fn commit(&mut self) -> wasmtime::Result<Result<(), Error>> {
         match self.imports {
-            Imports::Here(bridge) => Ok(bridge.commit().await),
+            Imports::Here(bridge) => Ok(bridge.lock().await.commit().await),
             #[cfg(target_os = "linux")]
             Imports::Host(remote) => remote.commit().await,
         }
@@ -161,19 +163,14 @@ impl wit_report::Host for View<'_> {
             wit_report::Level::Warn => Level::Warn,
             wit_report::Level::Error => Level::Error,
         };
-        let log = match self.imports {
-            Imports::Here(bridge) => &bridge.log,
-            #[cfg(target_os = "linux")]
-            Imports::Host(remote) => &remote.log,
-        };
-        log.guest_line(level, LogSource::Connector, &message, &fields);
+        self.control.log().guest_line(level, LogSource::Connector, &message, &fields);
         Ok(())
     }
 
-    fn progress(&mut self, done: u64, total: Option<u64>, unit: String) -> wasmtime::Result<()> {
+    async fn progress(&mut self, done: u64, total: Option<u64>, unit: String) -> wasmtime::Result<()> {
         let unit = plain(cut(&unit, UNIT_BYTES)).into_owned();
         match self.imports {
-            Imports::Here(bridge) => bridge.stats.said(done, total, unit),
+            Imports::Here(bridge) => bridge.lock().await.stats.said(done, total, unit),
             #[cfg(target_os = "linux")]
             Imports::Host(remote) => remote.said(done, total, unit),
         }
@@ -181,11 +178,6 @@ impl wit_report::Host for View<'_> {
     }
 
     fn cancelled(&mut self) -> wasmtime::Result<bool> {
-        let cancel = match self.imports {
-            Imports::Here(bridge) => &bridge.cancel,
-            #[cfg(target_os = "linux")]
-            Imports::Host(remote) => &remote.cancel,
-        };
-        Ok(cancel.is_cancelled())
+        Ok(self.control.cancel().is_cancelled())
     }
 }

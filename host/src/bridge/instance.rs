@@ -72,18 +72,13 @@ impl Instance {
         self.guest.call(|store| connector.call_run(store)).await
     }
 
-    /// What the guest did in its folders, and what was refused there.
-    pub(crate) fn folders(&self) -> (Vec<FolderUse>, Vec<DeniedCount>) {
-        self.guest.folders()
+    /// What the guest did in its folders, and what was refused to it.
+    pub(crate) fn audit(&self) -> (Vec<FolderUse>, Vec<DeniedCount>) {
+        self.guest.audit()
     }
 
     /// The limit of the scratch folder that the guest ran into, if it did.
     pub(crate) fn refused_scratch(&self) -> Option<Failure> {
         self.guest.refused_scratch()
-    }
-
-    /// What lies behind its imports.
-    pub(crate) fn imports(&mut self) -> &mut Imports {
-        &mut self.guest.store.data_mut().bridge
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::bindings::ow::connector::types::{self as wit, Error};
-use super::refusal::{invalid, limit};
+use super::bindings::ow::connector::types::{self as wit, Error, ErrorKind};
+use super::refusal::{error, invalid, limit};
 use crate::report::text::{cut, is_unfit, plain};
 use crate::sandbox::Limits;
 use crate::storage::{DataType, Field, TableSchema};
@@ -12,8 +12,19 @@ use crate::storage::{DataType, Field, TableSchema};
 pub const NAME_BYTES: usize = 255;
 /// Digits of a decimal.
 pub const DECIMAL_DIGITS: u8 = 38;
+/// Streams that a connector may declare: the host keeps them all.
+const STREAMS: usize = 10_000;
 /// Bytes of a description that are kept.
 const DESCRIPTION_BYTES: usize = 1024;
+
+/// The tables of the streams that a connector declares, if they are sound.
+pub(crate) fn tables(streams: Vec<wit::Stream>, limits: &Limits) -> Result<Vec<TableSchema>, Error> {
+    if streams.len() > STREAMS {
+        let message = format!("the connector declares {} streams; the limit is {STREAMS}", streams.len());
+        return Err(error(ErrorKind::LimitExceeded, message));
+    }
+    streams.into_iter().map(|stream| table(stream, limits)).collect()
+}
 
 /// The table of a stream, if the stream is sound.
 pub(crate) fn table(stream: wit::Stream, limits: &Limits) -> Result<TableSchema, Error> {
@@ -164,6 +175,13 @@ mod tests {
 
     fn refusal(stream: wit::Stream) -> String {
         table(stream, &Limits::default()).unwrap_err().message
+    }
+
+    #[test]
+    fn as_many_streams_as_may_be_are_declared_and_one_more_is_refused() {
+        let declared = |n| tables(vec![stream(&[("a", true)], &[]); n], &Limits::default());
+        assert_eq!(declared(STREAMS).unwrap().len(), STREAMS);
+        insta::assert_snapshot!(declared(STREAMS + 1).unwrap_err().message, @"the connector declares 10001 streams; the limit is 10000");
     }
 
     #[test]

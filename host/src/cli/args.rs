@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::config::{RunType, SandboxFlags};
 use crate::failure::FailureClass;
+use crate::isolation::Isolation;
 use crate::run::CacheOption;
 use crate::sandbox::{ByteSize, Limits};
 
@@ -279,6 +280,11 @@ pub(super) struct Inspect {
 
     #[command(flatten)]
     pub(super) trust: TrustFlags,
+
+    /// What keeps the component apart from the host, beside the WebAssembly sandbox,
+    /// while it says what it asks for
+    #[arg(long, value_enum, value_name = "WALL", help_heading = "Sandbox")]
+    pub(super) isolation: Option<Isolation>,
 }
 
 /// A component that is signed or checked.

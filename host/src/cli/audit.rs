@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use indicatif::{HumanBytes, HumanCount};
 
+use crate::isolation::Isolation;
 use crate::report::audit::{AuditReport, FolderCounts, OriginUse, SecretUse, SeenAs};
 use crate::report::{DeniedCount, RunReport};
 
@@ -16,6 +17,8 @@ const SHOWN: usize = 5;
 pub(super) fn audit_text(report: &RunReport, all: bool) -> String {
     let audit = &report.audit;
     let mut lines = Lines { text: String::new(), all };
+    let apart = Some(audit.isolation).filter(|isolation| *isolation != Isolation::None);
+    lines.add("isolation", apart.iter().map(ToString::to_string).collect());
     lines.add("policies", audit.policies.clone());
     lines.add("signed", audit.signed_by.iter().map(|key| format!("with the key of {key}")).collect());
     lines.add("network", network(audit, all));

@@ -23,7 +23,7 @@ use self::output::Printer;
 use crate::cancel::Cancel;
 use crate::config::policy::policy_schema;
 use crate::config::schema::{config_schema, run_config_schema};
-use crate::config::{Config, RunConfig};
+use crate::config::{Config, RunConfig, SandboxFlags};
 use crate::failure::{Failure, FailureClass};
 use crate::isolation::Program;
 use crate::run::{CacheOption, ComponentSource, PreviewOptions, Runner, RunnerOptions, state};
@@ -92,6 +92,7 @@ async fn command(command: Command, printer: &Printer) -> Result<u8, Failure> {
                 workers: workers(),
                 require_signature: args.trust.require_signature,
                 policies: trust::policies(&args.trust.policy)?,
+                sandbox: SandboxFlags { isolation: args.isolation, ..SandboxFlags::default() },
                 ..RunnerOptions::default()
             };
             let inspection = Runner::new(options).inspect(args.file).await?;

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::exposure;
 use super::json;
 use super::problem::{ConfigProblems, Place, Problem, clip, found, nearest};
 
@@ -90,6 +91,8 @@ pub struct RunConfig {
     pub file: Option<PathBuf>,
     /// What `--set` says: texts that become values when the schema is known.
     pub(crate) set: BTreeMap<String, String>,
+    /// Others than its owner can get at the file.
+    pub(crate) exposed: bool,
 }
 
 /// Without the values of `data` and `state`, which may be secrets.
@@ -102,9 +105,9 @@ impl fmt::Debug for RunConfig {
 impl RunConfig {
     /// Reads a run configuration file.
     pub fn load(path: &Path) -> Result<Self, ConfigProblems> {
-        let (text, _) = json::read(path).map_err(|problem| ConfigProblems::one(Some(path), problem))?;
+        let (text, exposed) = json::read(path).map_err(|problem| ConfigProblems::one(Some(path), problem))?;
         match Self::parse(&text) {
-            Ok(run_config) => Ok(Self { file: Some(path.to_owned()), ..run_config }),
+            Ok(run_config) => Ok(Self { file: Some(path.to_owned()), exposed, ..run_config }),
             Err(problems) => Err(ConfigProblems { file: Some(path.to_owned()), ..problems }),
         }
     }
@@ -159,7 +162,13 @@ impl RunConfig {
             }
         };
         ConfigProblems::check(None, problems)?;
-        Ok(Self { run_type: run_type.unwrap_or_default(), data, state, file: None, set: BTreeMap::new() })
+        Ok(Self { run_type: run_type.unwrap_or_default(), data, state, ..Self::default() })
+    }
+
+    /// What to do about a file with secrets that others than its owner can get at.
+    pub(crate) fn warning_of_exposure(&self) -> Option<String> {
+        let file = self.file.as_deref().filter(|_| self.exposed)?;
+        Some(exposure::warning(file, "secrets in clear"))
     }
 
     /// What the file says with the flags over it. `--set` adds an item or

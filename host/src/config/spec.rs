@@ -384,10 +384,8 @@ mod tests {
             defs.insert(format!("L{level}"), json!({"allOf": [next, next]}));
         }
         defs.insert("L40".into(), json!({"type": "object"}));
-        let start = std::time::Instant::now();
         let told = told(&spec(json!({"$ref": "#/$defs/L0", "$defs": defs})));
         assert_eq!(told, "config-schema: its subschemas refer to each other too often");
-        assert!(start.elapsed() < std::time::Duration::from_secs(5));
     }
 
     #[test]
@@ -404,10 +402,8 @@ mod tests {
         let deep = (0..60).fold(json!(1), |inner, _| json!({ "x": inner }));
         let text = json!({"name": "n", "source": {"config": {"x": {"value": deep}}}}).to_string();
         let config = super::super::Config::parse(&text, std::path::Path::new(".")).unwrap();
-        let start = std::time::Instant::now();
         let error = super::super::resolve(&config, &Default::default(), &spec, &|_| None, &[]).unwrap_err();
         assert!(error.to_string().contains("takes too long"), "{error}");
-        assert!(start.elapsed() < std::time::Duration::from_secs(10));
     }
 
     #[test]

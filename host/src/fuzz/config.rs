@@ -77,7 +77,7 @@ pub fn run_config(bytes: &[u8]) {
     }
 }
 
-fn is_valid(
+pub(super) fn is_valid(
     validator: &'static std::thread::LocalKey<OnceCell<jsonschema::Validator>>,
     schema: fn() -> Value,
     text: &str,
@@ -91,7 +91,7 @@ fn is_valid(
 }
 
 /// Every problem has words, on one line of bounded length.
-fn assert_told(problems: &ConfigProblems) {
+pub(super) fn assert_told(problems: &ConfigProblems) {
     assert!(!problems.problems.is_empty());
     for problem in &problems.problems {
         assert!(!problem.message.is_empty() && fits_a_line(&problem.to_string()), "{problem:?}");

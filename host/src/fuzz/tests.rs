@@ -85,8 +85,18 @@ fn placeholders() {
 }
 
 #[test]
+fn policies() {
+    run("policy", 3_000);
+}
+
+#[test]
 fn run_configurations() {
     run("run_config", 700);
+}
+
+#[test]
+fn signatures() {
+    run("signature", 5_000);
 }
 
 #[test]

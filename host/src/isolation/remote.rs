@@ -25,8 +25,6 @@ use super::{HTTP_REQUESTS, batch};
 use crate::bridge::bindings::ow::connector::storage::{Batch, WriteMode};
 use crate::bridge::bindings::ow::connector::types::{Error, Stream};
 use crate::bridge::state::RunState;
-use crate::cancel::Cancel;
-use crate::report::log::RunLog;
 use crate::sandbox::Limits;
 use crate::sandbox::http::{Answered, Outlet};
 
@@ -135,8 +133,6 @@ pub(super) type Said = Arc<Mutex<Option<ToHost>>>;
 pub(crate) struct Remote {
     pub(super) link: Link,
     pub(crate) state: RunState,
-    pub(crate) log: Arc<RunLog>,
-    pub(crate) cancel: Cancel,
     pub(super) limits: Limits,
     pub(super) said: Said,
 }

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response, StatusCode};
@@ -44,6 +45,8 @@ use crate::sandbox::mount::Access;
 use crate::sandbox::scratch::Scratch;
 use crate::sandbox::{Limits, Sealed};
 
+/// How long a worker whose time is up has to say what its guest did.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Bytes of a message beside what a call hands over.
 const MESSAGE: usize = 1024 * 1024;
 /// Bytes of what a worker says when it is locked in.
@@ -176,8 +179,9 @@ impl Session {
         self.scratch_refused.clone()
     }
 
-    /// What the guest did in its folders, and what was refused there.
-    pub(crate) fn folders(&self) -> (Vec<FolderUse>, Vec<DeniedCount>) {
+    /// What the guest did in its folders, and what was refused to it, in the words
+    /// of the worker.
+    pub(crate) fn audit(&self) -> (Vec<FolderUse>, Vec<DeniedCount>) {
         (self.folders.clone(), self.refusals.clone())
     }
 
@@ -186,14 +190,20 @@ impl Session {
         self.dropped_log_lines
     }
 
-    /// The bridge, while the worker does nothing.
-    pub(crate) fn bridge(&self) -> &Arc<Mutex<Bridge>> {
-        &self.services.bridge
-    }
-
     async fn call(&mut self, call: Call) -> Result<Returned, Failure> {
         let control = Arc::clone(&self.services.control);
-        control.bounded(self.answered(call)).await
+        let mut answered = false;
+        let work = async {
+            let answer = self.answered(call).await;
+            answered = true;
+            answer
+        };
+        let result = control.bounded(work).await;
+        // The worker stops its guest at the same time, and tells what it did until then.
+        if !answered && let Ok(Some(last)) = tokio::time::timeout(LAST_WORDS, self.answers.recv()).await {
+            let _ = self.learn(last);
+        }
+        result
     }
 
     async fn answered(&mut self, call: Call) -> Result<Returned, Failure> {
@@ -206,7 +216,13 @@ impl Session {
                 self.answers.recv().await
             }
         };
-        let Some(answer) = answer else { return Err(self.died()) };
+        match answer {
+            Some(answer) => self.learn(answer),
+            None => Err(self.died()),
+        }
+    }
+
+    fn learn(&mut self, answer: Answer) -> Result<Returned, Failure> {
         let Answer { returned, scratch, folders, refusals, meters, dropped_log_lines } = answer;
         let log = Arc::clone(&self.services.log);
         let clean = |text: &str| log.clean(text);
@@ -218,7 +234,7 @@ impl Session {
                 known.counts = counts;
             }
         }
-        self.refusals = refusals.into_iter().take(REFUSALS).map(|refusal| refusal.denied(clean)).collect();
+        self.refusals = refusals.into_iter().take(REFUSALS).map(Into::into).collect();
         returned.map_err(|told| told.failure(clean))
     }
 

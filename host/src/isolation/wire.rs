@@ -118,7 +118,7 @@ pub(super) struct Answer {
     pub(super) scratch: Option<Told>,
     /// What the guest did in its folders, by where it sees them.
     pub(super) folders: Vec<(String, FolderCounts)>,
-    /// What was refused there.
+    /// What was refused to the guest.
     pub(super) refusals: Vec<Refusal>,
     pub(super) meters: Meters,
     pub(super) dropped_log_lines: u64,
@@ -139,14 +139,9 @@ impl From<DeniedCount> for Refusal {
     }
 }
 
-impl Refusal {
-    /// The refusal, its texts made fit by `clean`.
-    pub(super) fn denied(self, clean: impl Fn(&str) -> String) -> DeniedCount {
-        let grant = self.grant.as_deref().map(&clean);
-        DeniedCount {
-            denied: Denied { attempt: clean(&self.attempt), reason: clean(&self.reason), grant },
-            count: self.count,
-        }
+impl From<Refusal> for DeniedCount {
+    fn from(Refusal { attempt, reason, grant, count }: Refusal) -> Self {
+        Self { denied: Denied { attempt, reason, grant }, count }
     }
 }
 

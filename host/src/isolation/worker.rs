@@ -186,7 +186,7 @@ impl Worker {
         while let Some(call) = calls.recv().await {
             let returned = self.call(call).await.map_err(Into::into);
             self.tell_said();
-            let (folders, refusals) = self.instance.as_ref().map(Instance::folders).unwrap_or_default();
+            let (folders, refusals) = self.instance.as_ref().map(Instance::audit).unwrap_or_default();
             let answer = Answer {
                 returned,
                 folders: folders.into_iter().map(|folder| (folder.guest, folder.counts)).collect(),
@@ -272,8 +272,6 @@ async fn instantiate(
     let remote = Remote {
         link: link.clone(),
         state: RunState::new(std::mem::take(&mut work.state)),
-        log: Arc::clone(log),
-        cancel: control.cancel().clone(),
         limits: control.limits().clone(),
         said: Arc::clone(said),
     };

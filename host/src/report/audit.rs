@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::isolation::Isolation;
 use crate::sandbox::Origin;
 
 /// Origins that are told apart: a grant such as `*.example.com` covers any number.
@@ -23,6 +24,8 @@ const OTHERS: &str = "other origins";
 /// What a run may use, as the operator granted it.
 #[derive(Debug, Default)]
 pub struct Granted {
+    /// What keeps the run apart from the host beside the sandbox.
+    pub isolation: Isolation,
     /// Policy files that bound the run.
     pub policies: Vec<String>,
     /// The public key by which the component is known to be signed.
@@ -123,6 +126,7 @@ impl Audit {
         let nothing = Granted::default();
         let granted = self.granted.get().unwrap_or(&nothing);
         AuditReport {
+            isolation: granted.isolation,
             policies: granted.policies.clone(),
             signed_by: granted.signed_by.clone(),
             network_denied_by: granted.network_denied_by.clone(),
@@ -185,6 +189,8 @@ impl Audit {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct AuditReport {
+    /// What kept the run apart from the host beside the sandbox.
+    pub isolation: Isolation,
     /// Policy files that bounded the run.
     pub policies: Vec<String>,
     /// The public key by which the component is known to be signed; absent if

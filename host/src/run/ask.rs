@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::execute::tell_audit;
 use super::observe::Observer;
 use super::prepare::Prepared;
 use super::session::Session;
 use super::{RunnerOptions, describe_limits};
 use crate::bridge::bindings::exports::ow::connector::connector::ConnectorSpec as WitSpec;
-use crate::bridge::bindings::ow::connector::types::{Error, ErrorKind, Stream};
+use crate::bridge::bindings::ow::connector::types::{Error, ErrorKind};
 use crate::bridge::state::RunState;
 use crate::bridge::{Bridge, BridgeOptions, schema};
 use crate::cancel::Cancel;
@@ -23,8 +24,6 @@ use crate::storage::TableSchema;
 
 /// Trust roots and proxies of the system, which all runs share.
 static SYSTEM: OnceLock<HttpClient> = OnceLock::new();
-/// Streams that a connector may declare, beyond which it is broken.
-const STREAMS: usize = 10_000;
 
 /// What is told of and kept about a session.
 #[derive(Clone)]
@@ -141,12 +140,12 @@ pub(super) async fn describe(
     let spec = ask_spec(component, &mut session).await?;
     let streams = session.discover().await;
     let streams = streams.ok().and_then(Result::ok);
-    let streams = streams.and_then(|streams| to_tables(streams, limits).ok());
+    let streams = streams.and_then(|streams| schema::tables(streams, limits).ok());
     Ok((spec, streams))
 }
 
 /// A session with the run's configuration and grants, but without storage.
-async fn configured(options: &RunnerOptions, prepared: &Prepared) -> Result<Session, Failure> {
+async fn configured(options: &RunnerOptions, prepared: &Prepared) -> Result<(Session, Channels), Failure> {
     let secrets = Arc::clone(&prepared.secrets);
     let limits = prepared.grants.limits.clone();
     let log = RunLog::new(options.events.clone(), Arc::clone(&secrets), &limits);
@@ -161,14 +160,16 @@ async fn configured(options: &RunnerOptions, prepared: &Prepared) -> Result<Sess
         ("OW_RUN_ID", ""),
     ];
     let guest = GuestOptions { environment: &environment, mounts: &prepared.grants.mounts, scratch: None };
-    Session::open(&prepared.component, &channels, &guest, gate, channels.bridge()).await
+    let session = Session::open(&prepared.component, &channels, &guest, gate, channels.bridge()).await?;
+    Ok((session, channels))
 }
 
 /// Lets the connector reach its source.
 pub(super) async fn check(options: &RunnerOptions, prepared: &Prepared) -> Result<(), Failure> {
-    let mut session = configured(options, prepared).await?;
-    let answer = session.check().await?;
-    answer.map_err(|error| connector_failure(options, prepared, error))
+    let (mut session, channels) = configured(options, prepared).await?;
+    let answer = session.check().await;
+    tell_audit(&channels, &session);
+    answer?.map_err(|error| connector_failure(options, prepared, error))
 }
 
 /// The streams that a run with this configuration can produce.
@@ -176,14 +177,12 @@ pub(super) async fn discover(
     options: &RunnerOptions,
     prepared: &Prepared,
 ) -> Result<Vec<TableSchema>, Failure> {
-    let mut session = configured(options, prepared).await?;
-    let answer = session.discover().await?;
-    let streams = answer.map_err(|error| connector_failure(options, prepared, error))?;
-    to_tables(streams, &prepared.grants.limits).map_err(|error| connector_failure(options, prepared, error))
-}
-
-pub(super) fn to_tables(streams: Vec<Stream>, limits: &Limits) -> Result<Vec<TableSchema>, Error> {
-    streams.into_iter().take(STREAMS).map(|stream| schema::table(stream, limits)).collect()
+    let (mut session, channels) = configured(options, prepared).await?;
+    let answer = session.discover().await;
+    tell_audit(&channels, &session);
+    let streams = answer?.map_err(|error| connector_failure(options, prepared, error))?;
+    schema::tables(streams, &prepared.grants.limits)
+        .map_err(|error| connector_failure(options, prepared, error))
 }
 
 fn connector_failure(options: &RunnerOptions, prepared: &Prepared, error: Error) -> Failure {

@@ -36,19 +36,19 @@ impl fmt::Display for Violation {
 
 /// The policies of a run, all of which count, and what was found against them.
 #[derive(Debug)]
-pub(super) struct Ceilings<'a> {
+pub(crate) struct Ceilings<'a> {
     policies: &'a [Policy],
     violations: Vec<Violation>,
 }
 
 impl<'a> Ceilings<'a> {
-    pub(super) fn new(policies: &'a [Policy]) -> Self {
+    pub(crate) fn new(policies: &'a [Policy]) -> Self {
         Self { policies, violations: Vec::new() }
     }
 
     /// Nothing if nothing violates a policy, else all that does. What was found is
     /// forgotten.
-    pub(super) fn finish(&mut self) -> Result<(), Failure> {
+    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
         let violations = std::mem::take(&mut self.violations);
         let message = match violations.as_slice() {
             [] => return Ok(()),
@@ -69,7 +69,7 @@ impl<'a> Ceilings<'a> {
 
     /// The grants of a run within the policies. `config` and `flags` say what was
     /// asked for, and where.
-    pub(super) fn grants(
+    pub(crate) fn grants(
         &mut self,
         config: &SandboxConfig,
         flags: &SandboxFlags,
@@ -152,7 +152,7 @@ impl<'a> Ceilings<'a> {
 
     /// What `--allow-requested` grants is known when the component has told what
     /// it asks for.
-    pub(super) fn requested(&mut self, grants: &SandboxGrants, flags: &SandboxFlags, asked: &[String]) {
+    pub(crate) fn requested(&mut self, grants: &SandboxGrants, flags: &SandboxFlags, asked: &[String]) {
         if !grants.allow_requested || grants.network_denied_by.is_some() {
             return;
         }
@@ -199,7 +199,7 @@ impl<'a> Ceilings<'a> {
     }
 
     /// The storage of a configuration; none is the default.
-    pub(super) fn storage(&mut self, storage: Option<&StorageConfig>, default: &str) {
+    pub(crate) fn storage(&mut self, storage: Option<&StorageConfig>, default: &str) {
         let (place, name) = match storage {
             Some(storage) => ("storage.name", storage.name.as_str()),
             None => ("storage (none is named)", default),
@@ -219,7 +219,7 @@ impl<'a> Ceilings<'a> {
     }
 
     /// The component's digest.
-    pub(super) fn component(&mut self, component: &ComponentFile) {
+    pub(crate) fn component(&mut self, component: &ComponentFile) {
         let digest = component.digest();
         for policy in self.policies {
             if policy.sha256.as_ref().is_some_and(|allowed| !allowed.contains(&digest)) {
@@ -235,7 +235,7 @@ impl<'a> Ceilings<'a> {
     /// that asks, and where nobody asks, what the policies want at least.
     ///
     /// The one place where policies decide on isolation.
-    pub(super) fn isolation(&mut self, asked: Option<(Isolation, &str)>) -> Isolation {
+    pub(crate) fn isolation(&mut self, asked: Option<(Isolation, &str)>) -> Isolation {
         for policy in self.policies {
             if let Some((isolation, place)) = asked
                 && isolation < policy.isolation
@@ -255,7 +255,7 @@ impl<'a> Ceilings<'a> {
     /// configuration says.
     ///
     /// The one place where policies decide on redaction.
-    pub(super) fn redact_rows(&self) -> bool {
+    pub(crate) fn redact_rows(&self) -> bool {
         self.policies.iter().any(|policy| policy.redact_rows)
     }
 }

@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::ask::{Channels, failure_of, gate, to_tables};
+use super::ask::{Channels, failure_of, gate};
 use super::prepare::{DEFAULT_DATABASE, Prepared, prepare};
 use super::session::Session;
 use super::{ComponentSource, RunnerOptions, blocking};
 use crate::bridge::bindings::ow::connector::types::ErrorKind;
 use crate::bridge::state::RunState;
-use crate::bridge::{Bridge, BridgeOptions};
+use crate::bridge::{Bridge, BridgeOptions, schema};
 use crate::cancel::Cancel;
 use crate::config::problem::{clip, nearest};
 use crate::config::{Config, RunConfig, RunType};
 use crate::failure::{Failure, FailureClass};
 use crate::report::audit::AuditReport;
 use crate::report::log::RunLog;
-use crate::report::{DeniedCount, Event, Level, RunReport, Status};
+use crate::report::{Denied, DeniedCount, Event, Level, RunReport, Status};
 use crate::sandbox::guest::GuestOptions;
 use crate::sandbox::http::HttpGate;
 use crate::storage::worker::{self, StorageHandle};
@@ -235,7 +235,7 @@ async fn call(
         Err(failure) => return (Err(failure), StateChanges::new()),
     };
     let result = run_guest(prepared, channels, &mut session).await;
-    tell_folders(channels, &session);
+    tell_audit(channels, &session);
     let left = session.left().await;
     channels.log.dropped_elsewhere(session.dropped_log_lines());
     let interrupted = matches!(&result, Err(failure) if failure.class == FailureClass::Interrupted);
@@ -247,11 +247,13 @@ async fn call(
     (result, left.changes)
 }
 
-/// Hands what the guest did in its folders to the audit.
-fn tell_folders(channels: &Channels, session: &Session) {
-    let (folders, refusals) = session.folders();
+/// Hands what the guest did in its folders, and what was refused to it, to the report.
+pub(super) fn tell_audit(channels: &Channels, session: &Session) {
+    let (folders, refusals) = session.audit();
     channels.stats.audit().add_folders(folders);
-    for DeniedCount { denied, count } in refusals {
+    let clean = |text: String| channels.log.clean(&text);
+    for DeniedCount { denied: Denied { attempt, reason, grant }, count } in refusals {
+        let denied = Denied { attempt: clean(attempt), reason: clean(reason), grant: grant.map(clean) };
         if channels.stats.denied_times(&denied, count) {
             channels.log.emit(&Event::Denied(denied));
         }
@@ -293,7 +295,7 @@ async fn empty_the_rest(
 ) -> Result<(), Failure> {
     let streams = session.discover().await?;
     let refused = |error| failure_of(error, false, |text| channels.log.clean(text));
-    let tables = to_tables(streams.map_err(refused)?, &prepared.grants.limits).map_err(refused)?;
+    let tables = schema::tables(streams.map_err(refused)?, &prepared.grants.limits).map_err(refused)?;
     session.open_missing(tables).await.map_err(refused)
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use self::ceilings::Ceilings;
 use crate::cancel::Cancel;
-use crate::config::{Config, ConnectorSpec, Policy, RunConfig, SandboxConfig, SandboxFlags};
+use crate::config::{Config, ConnectorSpec, Policy, RunConfig, SandboxConfig, SandboxFlags, SandboxGrants};
 use crate::failure::{Failure, FailureClass};
 use crate::isolation::Program;
 use crate::report::{RunReport, Sink};
@@ -15,7 +15,7 @@ use crate::sandbox::{Cache, Component, ComponentFile, FileKind, Limits};
 use crate::storage::TableSchema;
 
 mod ask;
-mod ceilings;
+pub(crate) mod ceilings;
 mod execute;
 mod observe;
 mod prepare;
@@ -138,7 +138,7 @@ pub struct Inspection {
     /// What it says of itself, if it can run here.
     pub spec: Option<ConnectorSpec>,
     /// The streams that it has whatever its configuration; none if they depend
-    /// on it.
+    /// on it, or are no streams that a run could have.
     pub streams: Option<Vec<TableSchema>>,
     /// Why it cannot run here.
     pub failure: Option<Failure>,
@@ -218,7 +218,7 @@ impl Runner {
         let nothing = SandboxConfig::default();
         let flags = &self.options.sandbox;
         let grants = ceilings.grants(&nothing, flags, nothing.clone().merged(flags.clone()));
-        let limits = grants.limits;
+        let SandboxGrants { isolation, limits, .. } = grants;
         let file = prepare::read(ComponentSource::Path(path), None, &limits).await?;
         let mut inspection = Inspection {
             file: file.name.clone(),
@@ -234,7 +234,6 @@ impl Runner {
             failure: None,
         };
         let described = async {
-            let isolation = ceilings.isolation(flags.isolation.map(|isolation| (isolation, "--isolation")));
             ceilings.component(&file);
             ceilings.finish()?;
             inspection.signed_by = trust::check(&self.options, None, &file).await?;

@@ -111,6 +111,7 @@ impl Prepared {
     /// What the run is granted, for the audit.
     pub(super) fn granted(&self) -> Granted {
         Granted {
+            isolation: self.grants.isolation,
             policies: self.policies.clone(),
             signed_by: self.signed_by.clone(),
             network_denied_by: self.grants.network_denied_by.clone(),

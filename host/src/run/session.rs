@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Mutex;
+
 use super::ask::Channels;
 use crate::bridge::Bridge;
 use crate::bridge::bindings::exports::ow::connector::connector::ConnectorSpec;
@@ -20,7 +22,12 @@ use crate::sandbox::http::{HttpGate, HttpState};
 use crate::storage::{StateChanges, StorageError, TableSchema};
 
 /// A connector that is ready to be called.
-pub(super) enum Session {
+pub(super) struct Session {
+    guest: Guest,
+    bridge: Arc<Mutex<Bridge>>,
+}
+
+enum Guest {
     Here(Box<Instance>),
     #[cfg(target_os = "linux")]
     Apart(Box<apart::Session>),
@@ -44,18 +51,19 @@ impl Session {
         bridge: Bridge,
     ) -> Result<Self, Failure> {
         let (control, log) = (&channels.control, &channels.log);
-        match component.code() {
+        let bridge = Arc::new(Mutex::new(bridge));
+        let guest = match component.code() {
             Code::Here(code) => {
                 let http = HttpState::new(gate, control.limits());
-                let imports = Imports::Here(Box::new(bridge));
+                let imports = Imports::Here(Arc::clone(&bridge));
                 let instance =
                     Instance::new((code, &component.name), options, control, log, http, imports).await?;
-                Ok(Self::Here(Box::new(instance)))
+                Guest::Here(Box::new(instance))
             }
             #[cfg(target_os = "linux")]
             Code::Apart(program, code) => {
                 let services = apart::Services {
-                    bridge: Arc::new(tokio::sync::Mutex::new(bridge)),
+                    bridge: Arc::clone(&bridge),
                     gate,
                     log: Arc::clone(log),
                     stats: Arc::clone(&channels.stats),
@@ -63,102 +71,88 @@ impl Session {
                 };
                 let program = (program, code, component.name.as_str());
                 let opened = apart::Session::open(program, options, services);
-                Ok(Self::Apart(Box::new(control.bounded(opened).await?)))
+                Guest::Apart(Box::new(control.bounded(opened).await?))
             }
-        }
+        };
+        Ok(Self { guest, bridge })
     }
 
     /// What the connector says of itself.
     pub(super) async fn spec(&mut self) -> Result<ConnectorSpec, Failure> {
-        match self {
-            Self::Here(instance) => instance.spec().await,
+        match &mut self.guest {
+            Guest::Here(instance) => instance.spec().await,
             #[cfg(target_os = "linux")]
-            Self::Apart(session) => session.spec().await,
+            Guest::Apart(session) => session.spec().await,
         }
     }
 
     /// Lets the connector reach its source.
     pub(super) async fn check(&mut self) -> Result<Result<(), Error>, Failure> {
-        match self {
-            Self::Here(instance) => instance.check().await,
+        match &mut self.guest {
+            Guest::Here(instance) => instance.check().await,
             #[cfg(target_os = "linux")]
-            Self::Apart(session) => session.check().await,
+            Guest::Apart(session) => session.check().await,
         }
     }
 
     /// The streams that it can produce.
     pub(super) async fn discover(&mut self) -> Result<Result<Vec<Stream>, Error>, Failure> {
-        match self {
-            Self::Here(instance) => instance.discover().await,
+        match &mut self.guest {
+            Guest::Here(instance) => instance.discover().await,
             #[cfg(target_os = "linux")]
-            Self::Apart(session) => session.discover().await,
+            Guest::Apart(session) => session.discover().await,
         }
     }
 
     /// Its run.
     pub(super) async fn run(&mut self) -> Result<Result<(), Error>, Failure> {
-        match self {
-            Self::Here(instance) => instance.run().await,
+        match &mut self.guest {
+            Guest::Here(instance) => instance.run().await,
             #[cfg(target_os = "linux")]
-            Self::Apart(session) => session.run().await,
+            Guest::Apart(session) => session.run().await,
         }
     }
 
-    /// What the guest did in its folders, and what was refused there.
-    pub(super) fn folders(&self) -> (Vec<FolderUse>, Vec<DeniedCount>) {
-        match self {
-            Self::Here(instance) => instance.folders(),
+    /// What the guest did in its folders, and what was refused to it.
+    pub(super) fn audit(&self) -> (Vec<FolderUse>, Vec<DeniedCount>) {
+        match &self.guest {
+            Guest::Here(instance) => instance.audit(),
             #[cfg(target_os = "linux")]
-            Self::Apart(session) => session.folders(),
+            Guest::Apart(session) => session.audit(),
         }
     }
 
     /// The limit of the scratch folder that the guest ran into, if it did.
     pub(super) fn refused_scratch(&self) -> Option<Failure> {
-        match self {
-            Self::Here(instance) => instance.refused_scratch(),
+        match &self.guest {
+            Guest::Here(instance) => instance.refused_scratch(),
             #[cfg(target_os = "linux")]
-            Self::Apart(session) => session.refused_scratch(),
+            Guest::Apart(session) => session.refused_scratch(),
         }
     }
 
     /// Log lines that were dropped before they reached this process.
     pub(super) fn dropped_log_lines(&self) -> u64 {
-        match self {
-            Self::Here(_) => 0,
+        match &self.guest {
+            Guest::Here(_) => 0,
             #[cfg(target_os = "linux")]
-            Self::Apart(session) => session.dropped_log_lines(),
+            Guest::Apart(session) => session.dropped_log_lines(),
         }
     }
 
     /// Batches that were refused, and why the first was.
     pub(super) async fn refused(&mut self) -> Option<(u64, String)> {
-        self.with_bridge(async |bridge| bridge.refused().cloned()).await
+        self.bridge.lock().await.refused().cloned()
     }
 
     /// Opens the tables that are not open yet.
     pub(super) async fn open_missing(&mut self, tables: Vec<TableSchema>) -> Result<(), Error> {
-        self.with_bridge(async |bridge| bridge.open_missing(tables).await).await
+        self.bridge.lock().await.open_missing(tables).await
     }
 
     /// What the run left behind.
     pub(super) async fn left(&mut self) -> Left {
-        self.with_bridge(async |bridge| Left {
-            failed: bridge.failed().cloned(),
-            changes: bridge.state.changes().clone(),
-        })
-        .await
-    }
-
-    async fn with_bridge<T>(&mut self, work: impl AsyncFnOnce(&mut Bridge) -> T) -> T {
-        match self {
-            Self::Here(instance) => match instance.imports() {
-                Imports::Here(bridge) => work(bridge).await,
-                #[cfg(target_os = "linux")]
-                Imports::Host(_) => unreachable!("only a worker's instance has its imports elsewhere"),
-            },
-            #[cfg(target_os = "linux")]
-            Self::Apart(session) => work(&mut *session.bridge().lock().await).await,
-        }
+        let bridge = self.bridge.lock().await;
+        Left { failed: bridge.failed().cloned(), changes: bridge.state.changes().clone() }
     }
 }

@@ -69,6 +69,11 @@ impl Control {
         &self.cancel
     }
 
+    /// Where the guest's lines go.
+    pub(crate) fn log(&self) -> &RunLog {
+        &self.log
+    }
+
     /// Bytes that the guest's memories and tables take now.
     #[must_use]
     pub fn memory(&self) -> u64 {

@@ -21,6 +21,7 @@ use super::limiter::MemoryLimiter;
 use super::mount::{Access, Mount, SCRATCH};
 use super::quota::{self, Quota};
 use super::scratch::{self, Scratch};
+use super::sockets::{self, Sockets};
 use super::stdio::GuestOutput;
 use crate::failure::{Failure, FailureClass};
 use crate::report::audit::FolderUse;
@@ -33,12 +34,13 @@ pub struct GuestState<B> {
     pub(crate) table: ResourceTable,
     pub(crate) quota: Arc<Quota>,
     pub(crate) folders: Folders,
+    pub(crate) sockets: Sockets,
     /// What lies behind the imports that are not WASI.
     pub bridge: B,
     wasi: WasiCtx,
     http: HttpState,
     limiter: MemoryLimiter,
-    control: Arc<Control>,
+    pub(crate) control: Arc<Control>,
 }
 
 impl<B: Send> WasiView for GuestState<B> {
@@ -122,6 +124,7 @@ impl<B: Send + 'static> Guest<B> {
             table,
             quota: Arc::clone(&quota),
             folders: Folders::new(options.mounts),
+            sockets: Sockets::default(),
             bridge,
             wasi: wasi.build(),
             http,
@@ -159,10 +162,12 @@ impl<B: Send + 'static> Guest<B> {
         result
     }
 
-    /// What the guest did in its folders, and what was refused there.
-    pub(crate) fn folders(&self) -> (Vec<FolderUse>, Vec<DeniedCount>) {
-        let folders = &self.store.data().folders;
-        (folders.uses(), folders.refusals())
+    /// What the guest did in its folders, and what was refused to it.
+    pub(crate) fn audit(&self) -> (Vec<FolderUse>, Vec<DeniedCount>) {
+        let GuestState { folders, sockets, .. } = self.store.data();
+        let mut refusals = folders.refusals();
+        refusals.extend(sockets.refusals());
+        (folders.uses(), refusals)
     }
 
     /// The limit of the scratch folder that the guest ran into, if it did.
@@ -178,6 +183,7 @@ pub(crate) fn add_to_linker<B: Send + 'static>(linker: &mut Linker<GuestState<B>
     quota::add_to_linker(linker)?;
     folders::add_to_linker(linker)?;
     file_stream::add_to_linker(linker)?;
+    sockets::add_to_linker(linker)?;
     // The engine's own function would show a guest the host's backtrace.
     linker.allow_shadowing(true);
     linker.instance("wasi:io/error@0.2.12")?.func_wrap(

@@ -16,6 +16,7 @@ mod quota;
 pub(crate) mod scratch;
 mod sealed;
 pub mod signature;
+mod sockets;
 mod stdio;
 pub mod units;
 

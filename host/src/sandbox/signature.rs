@@ -87,6 +87,11 @@ impl PublicKey {
         }
     }
 
+    /// The key as a PEM file.
+    pub(crate) fn to_pem(&self) -> Zeroizing<String> {
+        pem("PUBLIC KEY", &[PUBLIC_HEAD, &self.bytes])
+    }
+
     /// Where the key comes from.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -116,9 +121,9 @@ impl PrivateKey {
     /// public key has an error of its own.
     pub fn read(path: &Path) -> Result<(Self, Option<String>), Failure> {
         let name = path.display().to_string();
-        let refuse = |why: &str| Failure::new(FailureClass::Config, format!("{name}: {why}"));
         let unreadable = |error: io::Error| {
-            refuse(&format!("the private key cannot be read: {}", reason(&error)))
+            let message = format!("{name}: the private key cannot be read: {}", reason(&error));
+            Failure::new(FailureClass::Config, message)
                 .with_hint("make a key pair with `ow-host keygen key.pem`")
         };
         let pem = Zeroizing::new(read_bounded(path, KEY_FILE_BYTES).map_err(unreadable)?);
@@ -126,7 +131,17 @@ impl PrivateKey {
         let warning = (mode & 0o077 != 0).then(|| {
             format!("{name}: others can read this private key; take that from them with `chmod 600`")
         });
-        match section(&pem) {
+        Ok((Self::from_pem(&name, &pem)?, warning))
+    }
+
+    /// Takes a key that is in memory; the name is for messages.
+    ///
+    /// # Errors
+    ///
+    /// As [`PrivateKey::read`].
+    pub(crate) fn from_pem(name: &str, pem: &[u8]) -> Result<Self, Failure> {
+        let refuse = |why: &str| Failure::new(FailureClass::Config, format!("{name}: {why}"));
+        match section(pem) {
             Some((SectionKind::PrivateKey, der)) => {
                 let der = Zeroizing::new(der);
                 let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).map_err(|_| {
@@ -134,13 +149,13 @@ impl PrivateKey {
                         "make a key pair with `ow-host keygen` or `openssl genpkey -algorithm ed25519`",
                     )
                 })?;
-                Ok((Self(pair), warning))
+                Ok(Self(pair))
             }
             Some((SectionKind::PublicKey, _)) => {
                 Err(refuse("this is a public key, but signing takes the private one")
                     .with_hint("give the file that `ow-host keygen` or `openssl genpkey` wrote"))
             }
-            _ if contains(&pem, b"BEGIN ENCRYPTED PRIVATE KEY") => {
+            _ if contains(pem, b"BEGIN ENCRYPTED PRIVATE KEY") => {
                 Err(refuse("the private key is encrypted with a password").with_hint(
                     "decrypt it with `openssl pkey -in key.pem -out plain.pem`, or sign with `openssl pkeyutl -sign -rawin`",
                 ))
@@ -149,6 +164,11 @@ impl PrivateKey {
                 "it has a line '-----BEGIN PRIVATE KEY-----'; make a key pair with `ow-host keygen key.pem`",
             )),
         }
+    }
+
+    /// The key that its signatures are checked with; the name is for messages.
+    pub(crate) fn public(&self, name: &str) -> PublicKey {
+        PublicKey { name: name.to_owned(), bytes: self.0.public_key().as_ref().to_vec() }
     }
 
     /// The signature of a component.
@@ -191,7 +211,7 @@ pub fn generate(private: &Path, public: &Path) -> Result<(), Failure> {
     let random = || Failure::new(FailureClass::Internal, "the system gives no random bytes");
     SystemRandom::new().fill(&mut *seed).map_err(|_| random())?;
     let pair = Ed25519KeyPair::from_seed_unchecked(&*seed).map_err(|_| random())?;
-    let public_pem = pem("PUBLIC KEY", &[PUBLIC_HEAD, pair.public_key().as_ref()]);
+    let public_pem = PrivateKey(pair).public("").to_pem();
     let private_pem = pem("PRIVATE KEY", &[PRIVATE_HEAD, &*seed]);
     create(private, 0o600, private_pem.as_bytes()).map_err(|error| fail(private, &reason(&error)))?;
     create(public, 0o644, public_pem.as_bytes()).map_err(|error| {

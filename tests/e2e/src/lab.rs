@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-use crate::build;
+use crate::{build, isolation};
 
 /// After this a command is killed and its test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,6 +35,9 @@ impl Lab {
     /// A fresh folder.
     #[must_use]
     pub fn new() -> Self {
+        if build::is_isolated() {
+            isolation::or_exit();
+        }
         let lab = Self { folder: tempfile::tempdir().unwrap() };
         std::fs::create_dir(lab.path("tmp")).unwrap();
         lab.take(build::test_guest(), "guest.wasm");
@@ -126,8 +129,9 @@ impl Lab {
     pub fn command(&self, arguments: &[&str]) -> Prepared {
         let mut command = Command::new(build::host());
         command.args(arguments).current_dir(self.folder.path()).env_clear();
-        let runs =
-            arguments.first().is_some_and(|verb| ["run", "check", "discover", "preview"].contains(verb));
+        let runs = arguments
+            .first()
+            .is_some_and(|verb| ["run", "check", "discover", "preview", "inspect"].contains(verb));
         if runs && build::is_isolated() {
             command.args(["--isolation", "process"]);
         }

@@ -12,6 +12,7 @@
 pub mod apis;
 pub mod build;
 pub mod components;
+pub mod isolation;
 pub mod lab;
 pub mod server;
 pub mod warehouse;

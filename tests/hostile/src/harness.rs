@@ -22,11 +22,15 @@ const EXTRA_FLAGS: &str = "HOSTILE_FLAGS";
 /// The end of a run that nothing else ends.
 const PATIENCE: &str = "120s";
 
+/// How many times as long as the neighbour alone an attack must last so that
+/// the neighbour must have got through beside it, on however busy a machine.
+const PATIENT_TIMES: u64 = 30;
+
 /// Rows that the neighbour writes, with a commit after each fiftieth.
 const NEIGHBOUR_ROWS: i64 = 500;
 
 /// What came of an attack.
-#[derive(Debug, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Performance {
     /// What came of it, line by line.
     pub outcome: Vec<String>,
@@ -50,34 +54,19 @@ struct Flags {
 pub async fn perform(stage: &Stage, name: &str, attack: &Attack) -> Performance {
     let flags = flags(stage, attack);
     let memory = flags.limits.clone().resolve().memory.get();
-    let mut performance = Performance {
-        outcome: Vec::new(),
-        problems: Vec::new(),
-        growth: 0,
-        memory,
-        neighbour_ms: Vec::new(),
-    };
+    let mut performance = Performance { memory, ..Performance::default() };
     // Before anything is measured, everything that all runs share is loaded.
     neighbour(stage, &mut performance).await;
     performance.neighbour_ms.clear();
+    neighbour(stage, &mut performance).await;
+    let alone = performance.neighbour_ms.drain(..).sum();
     let before = memory_of_this_process("VmRSS");
     reset_peak_memory();
     for case in attack.cases {
         let _swapper = attack.swaps_links.then(|| Swapper::start(&stage.folder));
         let attacker = one(stage, name, attack, case, flags.clone());
-        let mut attacker = std::pin::pin!(attacker);
-        let run = loop {
-            let round = neighbour(stage, &mut performance);
-            let mut round = std::pin::pin!(round);
-            tokio::select! {
-                biased;
-                run = &mut attacker => {
-                    round.await;
-                    break run;
-                }
-                () = &mut round => {}
-            }
-        };
+        let (run, finished) = beside(stage, &mut performance, attacker).await;
+        performance.problems.extend(starvation(alone, finished, run.report.wall_ms));
         if !case.is_empty() {
             performance.outcome.push(format!("[{case}]"));
         }
@@ -96,18 +85,58 @@ pub async fn perform(stage: &Stage, name: &str, attack: &Attack) -> Performance 
 ///
 /// If it fails.
 pub async fn neighbour_alone(stage: &Stage, times: usize) -> Vec<u64> {
-    let mut alone = Performance {
-        outcome: Vec::new(),
-        problems: Vec::new(),
-        growth: 0,
-        memory: 0,
-        neighbour_ms: Vec::new(),
-    };
+    let mut alone = Performance::default();
     for _ in 0..times {
         neighbour(stage, &mut alone).await;
     }
     assert!(alone.problems.is_empty(), "{:?}", alone.problems);
     alone.neighbour_ms
+}
+
+/// Runs the neighbour over and over beside something that is no attack:
+/// milliseconds of each run.
+///
+/// # Panics
+///
+/// If it fails.
+pub async fn neighbour_beside(stage: &Stage, other: impl Future<Output = ()>) -> Vec<u64> {
+    let mut performance = Performance::default();
+    beside(stage, &mut performance, other).await;
+    assert!(performance.problems.is_empty(), "{:?}", performance.problems);
+    performance.neighbour_ms
+}
+
+/// Runs the neighbour over and over until something else is done, and once to
+/// its end after that; how many of its runs were over before the other was.
+async fn beside<T>(
+    stage: &Stage,
+    performance: &mut Performance,
+    other: impl Future<Output = T>,
+) -> (T, usize) {
+    let mut other = std::pin::pin!(other);
+    let mut finished = 0;
+    loop {
+        let round = neighbour(stage, performance);
+        let mut round = std::pin::pin!(round);
+        tokio::select! {
+            biased;
+            result = &mut other => {
+                round.await;
+                return (result, finished);
+            }
+            () = &mut round => finished += 1,
+        }
+    }
+}
+
+/// What is wrong where the neighbour, which takes so many milliseconds alone,
+/// did not get through once beside an attack that took many times as long.
+fn starvation(alone: u64, finished: usize, attack: u64) -> Option<String> {
+    (finished == 0 && attack >= alone.max(1) * PATIENT_TIMES).then(|| {
+        format!(
+            "the neighbour takes {alone} ms alone, and was not done once in {attack} ms beside the attack"
+        )
+    })
 }
 
 /// The flags of an attack's runs.

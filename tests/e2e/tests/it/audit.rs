@@ -109,6 +109,7 @@ fn each_capability_is_told_with_its_use() {
           "written": 1
         }
       ],
+      "isolation": "none",
       "origins": [
         {
           "grant": "http://127.0.0.1:[PORT]",
@@ -179,6 +180,7 @@ fn the_summary_says_what_was_used_and_refused() {
     succeeded: run [RUN] of the data mart 'mart'
       seen: 13 rows, [SIZE] (append)
       1 commits, 1 requests (0 B sent, 5 B received), 4 denied
+      isolation: none
       policies: none
       signed: none
       network:
@@ -253,4 +255,18 @@ fn a_run_that_needs_no_network_proves_it() {
     assert_eq!(report["denied"], json!([]));
     assert_eq!(report["requests"], 0);
     assert_eq!(report["audit"]["network_denied_by"], "--deny-network");
+}
+
+#[test]
+fn what_a_check_was_refused_is_told() {
+    let lab = Lab::new();
+    let check = json!({ "Behaviour": "read", "Path": "/work/../secret.txt" });
+    lab.configure(&json!({ "Behaviour": "nothing", "Check": check }));
+    assert_snapshot!(lab.ow_host(&["check", "guest.wasm", "--config", "cfg.json"]).text(), @r"
+    exit 5
+    --- stdout
+    --- stderr
+    denied: read in /work: the path leads out of the folder, or the system forbids it
+    error: [connector] rows and state cannot be written outside a run
+    ");
 }

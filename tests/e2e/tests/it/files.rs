@@ -219,7 +219,12 @@ fn the_environment_has_the_four_variables() {
 #[test]
 fn sockets_are_refused() {
     let lab = Lab::new();
-    lab.run("sockets", json!({})).expect_success();
+    let outcome = lab.run("sockets", json!({})).success();
+    assert_snapshot!(outcome.denied(), @r"
+    1 x look up localhost: connectors get no sockets and no name lookups, only HTTP; -
+    2 x open a TCP socket (IPv4): connectors get no sockets and no name lookups, only HTTP; -
+    1 x open a UDP socket (IPv4): connectors get no sockets and no name lookups, only HTTP; -
+    ");
     assert_snapshot!(lab.seen(), @r"
     tcp connect|refused: PermissionDenied
     tcp listen|refused: PermissionDenied

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::{Lab, Running};
+use e2e::{Lab, Running, build, components, isolation};
 use insta::assert_snapshot;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use serde_json::json;
@@ -44,6 +44,9 @@ fn is_zombie(pid: Pid) -> bool {
 
 #[test]
 fn a_worker_ends_with_its_host() {
+    if isolation::is_missing() {
+        return;
+    }
     for behaviour in ["until_cancelled", "loop"] {
         let lab = Lab::new();
         let steps = json!([{ "Behaviour": "print", "Text": "ready\n" }, { "Behaviour": behaviour }]);
@@ -57,6 +60,9 @@ fn a_worker_ends_with_its_host() {
 
 #[test]
 fn a_worker_that_dies_fails_the_run_and_what_was_committed_stays() {
+    if isolation::is_missing() {
+        return;
+    }
     let lab = Lab::new();
     let steps = json!([
         { "Behaviour": "count", "Rows": 1, "Until": 3 },
@@ -73,6 +79,9 @@ fn a_worker_that_dies_fails_the_run_and_what_was_committed_stays() {
 
 #[test]
 fn isolation_is_a_key_of_the_configuration_too() {
+    if isolation::is_missing() {
+        return;
+    }
     let lab = Lab::new();
     let mut config = e2e::lab::configuration(&json!({ "Behaviour": "script", "Steps": [
         { "Behaviour": "print", "Text": "ready\n" }, { "Behaviour": "until_cancelled" },
@@ -94,8 +103,56 @@ fn isolation_is_a_key_of_the_configuration_too() {
 
 #[test]
 fn a_worker_may_call_its_host_as_often_as_it_likes() {
+    if isolation::is_missing() {
+        return;
+    }
     let lab = Lab::new();
     let outcome = lab.run_with("count", json!({ "Rows": 1, "Until": 3000 }), ISOLATED).success();
     assert_eq!(outcome.report()["commits"], 3001);
     assert_eq!(lab.query("SELECT count(*) FROM numbers"), "3000");
+}
+
+#[test]
+fn a_component_is_inspected_in_a_worker() {
+    if isolation::is_missing() {
+        return;
+    }
+    let lab = Lab::new();
+    // One that says for ever what it is.
+    let guest = std::fs::read(build::hostile_guest()).unwrap();
+    lab.write("endless.wasm", components::with_digits(guest, b"hostile-spec-mode=00", 12));
+    // Once compiled, no other worker than the one that asks it is started.
+    lab.configure(&json!({}));
+    let validate = ["validate", "endless.wasm", "--config", "cfg.json", "--timeout", "1s"];
+    lab.ow_host(&validate).failure_text("the run took longer than 1s");
+    let running = lab.command(&[&["inspect", "endless.wasm"], ISOLATED].concat()).start();
+    kill_process(worker(&running), Signal::KILL).unwrap();
+    running.wait().failure_text("ended with signal: 9 (SIGKILL)");
+}
+
+#[test]
+fn the_audit_names_the_isolation() {
+    if isolation::is_missing() {
+        return;
+    }
+    let lab = Lab::new();
+    let steps = json!([]);
+    let report = lab.script(steps, ISOLATED).success().report();
+    assert_eq!(report["audit"]["isolation"], "process");
+    let run = ["run", "guest.wasm", "--config", "cfg.json"];
+    let told = lab.ow_host(&[&run, ISOLATED].concat()).success().stdout;
+    assert!(told.contains("\n  isolation: process\n"), "{told}");
+}
+
+#[test]
+fn what_was_refused_is_told_of_a_run_that_was_stopped_too() {
+    if isolation::is_missing() {
+        return;
+    }
+    let lab = Lab::new();
+    let steps = json!([{ "Behaviour": "sockets" }, { "Behaviour": "sleep_for_ever" }]);
+    let report = lab.script(steps, &[ISOLATED, &["--timeout", "2s"]].concat()).report();
+    assert_eq!(report["failure"]["message"], "the run took longer than 2s");
+    let refused: u64 = report["denied"].as_array().unwrap().iter().filter_map(|d| d["count"].as_u64()).sum();
+    assert_eq!(refused, 4, "{}", report["denied"]);
 }

@@ -227,6 +227,7 @@ fn events_are_json_lines() {
             "written": 0
           }
         ],
+        "isolation": "none",
         "origins": [],
         "policies": [],
         "secrets": []

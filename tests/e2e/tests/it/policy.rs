@@ -135,6 +135,17 @@ fn no_command_gets_past_a_policy() {
 }
 
 #[test]
+fn inspect_is_no_way_around_the_least_isolation() {
+    let lab = lab(json!({ "isolation": "process" }), json!({}));
+    let inspect = ["inspect", "guest.wasm", "--policy", "policy.json", "--isolation", "none"];
+    let outcome = lab.ow_host(&inspect);
+    assert_eq!(outcome.code, Some(5));
+    outcome.failure_text(
+        "a policy refuses this run: --isolation: none is less strict than process, the least of policy.json",
+    );
+}
+
+#[test]
 fn a_policy_that_others_can_write_or_that_is_wrong_stops_everything() {
     let lab = lab(json!({}), json!({}));
     run(&lab, &[]).expect_success();

@@ -51,26 +51,33 @@ crate::attacks! { $ each_environment_attack:
 
     sockets => Attack {
         tries: "open TCP and UDP sockets",
-        stopped_by: "refused in the WASI context: `host/src/sandbox/guest.rs`",
+        stopped_by: "refused and counted: `host/src/sandbox/sockets.rs`; refused in the WASI context too: `host/src/sandbox/guest.rs`",
         outcome: &[
             "0 succeeded",
             "saw tcp connect: refused: PermissionDenied",
             "saw tcp listen: refused: PermissionDenied",
             "saw udp bind: refused: PermissionDenied",
             "saw lookup: refused: Uncategorized",
+            "denied 1 x look up localhost: connectors get no sockets and no name lookups, only HTTP",
+            "denied 2 x open a TCP socket (IPv4): connectors get no sockets and no name lookups, only HTTP",
+            "denied 1 x open a UDP socket (IPv4): connectors get no sockets and no name lookups, only HTTP",
         ],
         ..Attack::RUN
     };
 
     lookup => Attack {
         tries: "send data to a DNS server in names",
-        stopped_by: "refused in the WASI context: `host/src/sandbox/guest.rs`",
+        stopped_by: "refused and counted: `host/src/sandbox/sockets.rs`; refused in the WASI context too: `host/src/sandbox/guest.rs`",
         outcome: &[
             "0 succeeded",
             "saw localhost: Err(Uncategorized)",
             "saw example.com: Err(Uncategorized)",
             "saw metadata.google.internal: Err(Uncategorized)",
             "saw secret.exfiltrated.example: Err(Uncategorized)",
+            "denied 1 x look up example.com: connectors get no sockets and no name lookups, only HTTP",
+            "denied 1 x look up localhost: connectors get no sockets and no name lookups, only HTTP",
+            "denied 1 x look up metadata.google.internal: connectors get no sockets and no name lookups, only HTTP",
+            "denied 1 x look up secret.exfiltrated.example: connectors get no sockets and no name lookups, only HTTP",
         ],
         ..Attack::RUN
     };

@@ -114,7 +114,7 @@ crate::attacks! { $ each_stream_attack:
 
     million_declared => Attack {
         tries: "declare a million streams",
-        stopped_by: "limit `call_bytes`: `host/src/sandbox/guest.rs`; ten thousand streams: `host/src/run/ask.rs`",
+        stopped_by: "limit `call_bytes`: `host/src/sandbox/guest.rs`; ten thousand streams: `host/src/bridge/schema.rs`",
         function: "million_declared",
         storage: Storage::Discard,
         full_refresh: true,
@@ -127,11 +127,11 @@ crate::attacks! { $ each_stream_attack:
 
     many_declared => Attack {
         tries: "declare more streams than a connector may have",
-        stopped_by: "ten thousand streams: `host/src/run/ask.rs`",
+        stopped_by: "ten thousand streams: `host/src/bridge/schema.rs`",
         storage: Storage::Discard,
         full_refresh: true,
         outcome: &[
-            "1 connector: [connector] the stream 'stream 0' has no fields",
+            "6 limit: [connector] the connector declares 12000 streams; the limit is 10000",
         ],
         ..Attack::RUN
     };
