@@ -39,7 +39,7 @@ pub struct Settings {
     /// A URL to get, one request after another.
     #[serde(default)]
     get_url: Option<String>,
-    /// How often.
+    /// How often; primes are looked for once at least.
     #[serde(default)]
     times: u32,
 }
@@ -113,7 +113,9 @@ impl Connector for Bench {
             }
         }
         if config.work > 0 {
-            std::hint::black_box(work::work(std::hint::black_box(config.work)));
+            for _ in 0..config.times.max(1) {
+                std::hint::black_box(work::work(std::hint::black_box(config.work)));
+            }
         }
         if let Some(url) = &config.get_url {
             for _ in 0..config.times {

@@ -36,6 +36,9 @@ pub struct Performance {
     pub outcome: Vec<String>,
     /// What should not have happened.
     pub problems: Vec<String>,
+    /// How the neighbour was starved, if it was. The machine may have stalled: an
+    /// attack that starves does so each time.
+    pub starved: Option<String>,
     /// Bytes of memory that this process had at most beyond what it had before.
     pub growth: u64,
     /// Bytes of memory that the attacker's limit allows.
@@ -66,7 +69,8 @@ pub async fn perform(stage: &Stage, name: &str, attack: &Attack) -> Performance 
         let _swapper = attack.swaps_links.then(|| Swapper::start(&stage.folder));
         let attacker = one(stage, name, attack, case, flags.clone());
         let (run, finished) = beside(stage, &mut performance, attacker).await;
-        performance.problems.extend(starvation(alone, finished, run.report.wall_ms));
+        let starved = starvation(alone, finished, run.report.wall_ms);
+        performance.starved = performance.starved.or(starved);
         if !case.is_empty() {
             performance.outcome.push(format!("[{case}]"));
         }
@@ -93,17 +97,17 @@ pub async fn neighbour_alone(stage: &Stage, times: usize) -> Vec<u64> {
     alone.neighbour_ms
 }
 
-/// Runs the neighbour over and over beside something that is no attack:
-/// milliseconds of each run.
+/// Runs the neighbour over and over beside something that is no attack: what came
+/// of that, and milliseconds of each of the neighbour's runs.
 ///
 /// # Panics
 ///
 /// If it fails.
-pub async fn neighbour_beside(stage: &Stage, other: impl Future<Output = ()>) -> Vec<u64> {
+pub async fn neighbour_beside<T>(stage: &Stage, other: impl Future<Output = T>) -> (T, Vec<u64>) {
     let mut performance = Performance::default();
-    beside(stage, &mut performance, other).await;
+    let (result, _) = beside(stage, &mut performance, other).await;
     assert!(performance.problems.is_empty(), "{:?}", performance.problems);
-    performance.neighbour_ms
+    (result, performance.neighbour_ms)
 }
 
 /// Runs the neighbour over and over until something else is done, and once to

@@ -2,9 +2,10 @@
 //! a well-behaved connector.
 //!
 //! Each test asserts what came of the attack, to the letter; that the neighbour's
-//! runs succeeded with all of their rows, before, meanwhile and afterwards; that
-//! nothing outside of the grants was touched or reached; that no secret and no
-//! file is left anywhere; and that the memory of the host stayed in bounds.
+//! runs succeeded with all of their rows, before, meanwhile and afterwards, and that
+//! it got through beside an attack that lasted; that nothing outside of the grants
+//! was touched or reached; that no secret and no file is left anywhere; and that the
+//! memory of the host stayed in bounds.
 //!
 //! `HOSTILE_FLAGS` gives each attacker more flags of `ow-host run`.
 
@@ -26,6 +27,9 @@ use hostile::{Performance, table};
 /// What the host may need beside the memory that it grants: for the neighbour,
 /// for batches under way, for what hangs on handles.
 const HOST_MEMORY: u64 = 256 << 20;
+
+/// How often an attack is tried that seems to starve the neighbour.
+const TRIES: u32 = 3;
 
 /// More flags of `ow-host run` for the attacker: those of the environment, and
 /// what the binary `isolated` adds.
@@ -69,7 +73,14 @@ pub(crate) fn check(name: &str) {
     if build::is_isolated() && isolation::is_missing() {
         return;
     }
-    let Performance { outcome, problems, growth, memory, neighbour_ms } = perform(name);
+    let mut performance = perform(name);
+    for _ in 1..TRIES {
+        if performance.starved.is_some() {
+            performance = perform(name);
+        }
+    }
+    let Performance { outcome, problems, starved, growth, memory, neighbour_ms } = performance;
+    assert_eq!(starved, None, "{name}, {TRIES} times");
     assert!(problems.is_empty(), "{name}: {problems:#?}\n{outcome:#?}");
     assert!(neighbour_ms.len() > 1, "{name}: the neighbour did not run");
     let bound = memory + HOST_MEMORY;
