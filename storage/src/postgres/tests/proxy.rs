@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// Hands everything on.
 const CALM: u8 = 0;
@@ -52,19 +52,17 @@ impl Proxy {
 
 /// Hands on what the client says, until the connection is to break.
 fn up(mut client: TcpStream, mut server: TcpStream, mood: &AtomicU8) {
-    let (mut answers, mut back) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut answers, &mut back);
-        let _ = back.shutdown(Shutdown::Both);
-    });
+    let (answers, back) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+    let is_lost = Arc::new(AtomicBool::new(false));
+    let shared = Arc::clone(&is_lost);
+    std::thread::spawn(move || down(answers, back, &shared));
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = client.read(&mut buffer) {
         let is_commit = buffer[..count].windows(COMMIT.len()).any(|part| part == COMMIT);
         match mood.load(Ordering::SeqCst) {
             LOSE_ANSWER if is_commit => {
                 mood.store(CALM, Ordering::SeqCst);
-                // The answer meets a closed connection.
-                client.shutdown(Shutdown::Both).unwrap();
+                is_lost.store(true, Ordering::SeqCst);
                 server.write_all(&buffer[..count]).unwrap();
                 return;
             }
@@ -81,4 +79,16 @@ fn up(mut client: TcpStream, mut server: TcpStream, mood: &AtomicU8) {
         }
     }
     let _ = server.shutdown(Shutdown::Write);
+}
+
+/// Hands on what the server answers, until its next answer is to be lost: it has
+/// done by then what it was asked for.
+fn down(mut answers: TcpStream, mut client: TcpStream, is_lost: &AtomicBool) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = answers.read(&mut buffer) {
+        if is_lost.load(Ordering::SeqCst) || client.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = client.shutdown(Shutdown::Both);
 }
