@@ -264,3 +264,15 @@ fn memory_of_this_process(key: &str) -> u64 {
 fn reset_peak_memory() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_did_not_get_through_beside_a_long_attack_was_starved() {
+        assert!(starvation(13, 0, 13 * PATIENT_TIMES).is_some());
+        assert_eq!(starvation(13, 1, 13 * PATIENT_TIMES), None);
+        assert_eq!(starvation(13, 0, 13 * PATIENT_TIMES - 1), None);
+    }
+}
