@@ -55,7 +55,6 @@ pub(crate) fn sqlite_upsert(path: &Path, rows: u64) -> Result<f64> {
     let _ = std::fs::remove_file(path);
     let start = Instant::now();
     let mut database = rusqlite::Connection::open(path)?;
-    database.pragma_update(None, "journal_mode", "wal")?;
     database.execute_batch(
         "CREATE TABLE events (id INTEGER NOT NULL, day TEXT, at TEXT, campaign TEXT, country TEXT, clicks INTEGER,
          impressions INTEGER, spend REAL, active INTEGER, note TEXT, PRIMARY KEY (id)) STRICT",

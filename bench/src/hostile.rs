@@ -105,9 +105,7 @@ fn attacks(bench: &Bench, guests: &Guests) -> Result<()> {
         let performed = bench.runtime.block_on(::hostile::perform(&stage, name, attack));
         let good = performed.problems.is_empty() && performed.outcome == attack.outcome;
         (tried, contained) = (tried + 1, contained + usize::from(good));
-        // The last run of the neighbour is the one after the attack.
-        let beside = performed.neighbour_ms.split_last().map_or(&[][..], |(_, beside)| beside);
-        let beside = median(as_floats(beside));
+        let beside = median(as_floats(&performed.neighbour_ms));
         println!(
             "{name:<46} {:>12} {beside:>11.0} ms {:>9.2}x",
             if good { "yes" } else { "NO" },

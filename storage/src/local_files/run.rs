@@ -65,6 +65,7 @@ impl LocalFilesStorage {
         let ledger = place.path(LEDGER);
         let claim = Claim::take(&ledger, run)?;
         let connection = connection::open(&ledger)?;
+        connection::use_log(&connection)?;
         let entry = enter(&connection, run)?;
         apply(&place, &connection, Some(&run.data_mart_id), None)?;
         let tag = claim::tag(&run.data_mart_id);

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::ffi::SQLITE_READONLY_ROLLBACK;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::trouble::Trouble;
 use crate::StorageError;
@@ -41,7 +42,8 @@ const SETTINGS: &str = "
 /// Statements that are kept prepared: two a stream is common.
 const STATEMENTS: usize = 128;
 
-/// Opens the database for a run; creates it where it is not there.
+/// Opens the database for a run; creates it where it is not there. The caller
+/// says when it is to have a write-ahead log ([`use_log`]).
 pub(crate) fn open(path: &Path) -> Result<Connection, Trouble> {
     check_place(path)?;
     let flags =
@@ -51,14 +53,36 @@ pub(crate) fn open(path: &Path) -> Result<Connection, Trouble> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     check_not_read_only(&connection, path)?;
     connection.execute_batch("PRAGMA page_size = 8192;")?;
-    // Answers the mode that is in force: file systems without shared memory
-    // keep a rollback journal, which is as safe.
-    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.execute_batch(SETTINGS)?;
     Ok(connection)
 }
 
-/// Opens the database to read; none if there is no such file.
+/// Whether nobody has written anything to the database yet.
+pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    Ok(connection.query_row("PRAGMA page_count", [], |row| row.get::<_, i64>(0))? == 0)
+}
+
+/// Gives the database a write-ahead log, by which readers and a writer do not
+/// wait for each other. File systems without shared memory keep the rollback
+/// journal, which is as safe.
+pub(crate) fn use_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))
+}
+
+/// Like [`use_log`], unless somebody is reading now; whether it was done.
+pub(super) fn try_to_use_log(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.busy_timeout(Duration::ZERO)?;
+    let result = use_log(connection);
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    match result {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => Ok(false),
+        result => result.map(|()| true),
+    }
+}
+
+/// Opens the database to read; none if there is no such file. What a run left
+/// that died before its first commit is undone, which takes a connection that
+/// may write.
 pub(crate) fn open_read_only(path: &Path) -> Result<Option<Connection>, Trouble> {
     match path.try_exists() {
         Ok(true) => {}
@@ -66,10 +90,18 @@ pub(crate) fn open_read_only(path: &Path) -> Result<Option<Connection>, Trouble>
         Err(error) => return Err(config(format!("database `{}` cannot be read: {error}", path.display()))),
     }
     check_place(path)?;
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    Ok(Some(connection))
+    let open = |access| -> rusqlite::Result<Connection> {
+        let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
+        Ok(connection)
+    };
+    match open(OpenFlags::SQLITE_OPEN_READ_ONLY) {
+        Err(error) if error.sqlite_extended_error_code() == Some(SQLITE_READONLY_ROLLBACK) => {
+            Ok(Some(open(OpenFlags::SQLITE_OPEN_READ_WRITE)?))
+        }
+        opened => Ok(Some(opened?)),
+    }
 }
 
 /// Whether the database is there; an error unless it is one and can be written,

@@ -67,6 +67,11 @@
 //! commit takes the write lock only while it writes; a larger commit holds it
 //! from its first 16 MiB on. Rows that replace a table take it for each flush
 //! only.
+//!
+//! The file has a write-ahead log, so that readers wait for nobody. Until the
+//! first commit of its first run there is nothing to read, and each page of
+//! that load would be written twice: a new file keeps a rollback journal until
+//! then. Who opens it meanwhile may have to wait for that commit.
 
 pub(crate) mod claim;
 pub(crate) mod connection;

@@ -1,7 +1,7 @@
 //! A run's view of the database: open tables, rows that wait, commits, the end.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
 use rusqlite::Connection;
@@ -33,6 +33,9 @@ pub struct SqliteStorage {
     /// State that waits for the end of the run.
     held: StateChanges,
     commits: u64,
+    /// Whether the file was new and nothing of the run was to be seen so far:
+    /// there is no log then, so that a first load is written once and not twice.
+    first_load: bool,
     /// SQLite's number of the schema for which the tables were prepared.
     schema_version: Option<i64>,
     broken: Option<StorageError>,
@@ -72,8 +75,7 @@ impl SqliteStorage {
         let explain = |trouble: Trouble| trouble.explain(&params.path, "open the database");
         connection::check_place(&params.path).map_err(explain)?;
         let claim = Claim::take(&params.path, run)?;
-        let mut connection = connection::open(&params.path).map_err(explain)?;
-        let entry = enter(&mut connection, run).map_err(explain)?;
+        let (connection, first_load, entry) = connect(&params.path, run).map_err(explain)?;
         Ok(Self {
             connection,
             claim: Some(claim),
@@ -85,6 +87,7 @@ impl SqliteStorage {
             waiting: Waiting::default(),
             held: StateChanges::new(),
             commits: 0,
+            first_load,
             schema_version: None,
             broken: None,
         })
@@ -220,6 +223,9 @@ impl SqliteStorage {
         self.record(|table| table.shadow.is_none())?;
         self.connection.execute_batch("COMMIT")?;
         self.committed(|table| table.shadow.is_none());
+        if self.first_load {
+            self.first_load = !connection::try_to_use_log(&self.connection)?;
+        }
         Ok(())
     }
 
@@ -312,12 +318,17 @@ impl SqliteStorage {
     }
 }
 
-/// Enters the run in the ledger.
-fn enter(connection: &mut Connection, run: &RunInfo) -> Result<Entry, Trouble> {
+/// Opens the database and enters the run in its ledger; whether the file was new.
+fn connect(path: &Path, run: &RunInfo) -> Result<(Connection, bool, Entry), Trouble> {
+    let mut connection = connection::open(path)?;
+    let is_new = connection::is_empty(&connection)?;
+    if !is_new {
+        connection::use_log(&connection)?;
+    }
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let entry = Entry::open(&transaction, run)?;
     transaction.commit()?;
-    Ok(entry)
+    Ok((connection, is_new, entry))
 }
 
 /// Makes a table ready for rows, inside a write transaction.

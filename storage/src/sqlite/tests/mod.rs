@@ -34,6 +34,13 @@ impl Place {
         &self.params.path
     }
 
+    /// The database, or a file that SQLite keeps beside it.
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut path = self.path().as_os_str().to_owned();
+        path.push(suffix);
+        path.into()
+    }
+
     /// Opens the database for a plain run.
     fn open(&self) -> SqliteStorage {
         self.open_as(&run("r1"))

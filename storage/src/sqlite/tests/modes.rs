@@ -266,11 +266,71 @@ fn state_belongs_to_its_data_mart() {
     );
 }
 
+fn forty_megabytes() -> Vec<RecordBatch> {
+    let text = "x".repeat(1 << 20);
+    (0..40).map(|id| rows(&[(id, Some(&text))])).collect()
+}
+
+#[test]
+fn a_first_load_is_written_once_and_readers_wait_for_nobody_after_it() {
+    let place = Place::new();
+    let mut storage = place.open();
+    let table = storage.open_table(&people(1), WriteMode::Merge).unwrap();
+    for batch in forty_megabytes() {
+        storage.write(table, &batch).unwrap();
+    }
+    assert!(!place.beside("-wal").exists());
+    assert!(place.path().metadata().unwrap().len() > 16 << 20);
+    storage.commit(&changes(&[("k", Some("1"))])).unwrap();
+    assert_eq!(place.query("PRAGMA journal_mode"), ["'wal'"]);
+    let reader = place.reader();
+    reader.execute_batch("PRAGMA busy_timeout = 0; BEGIN; SELECT * FROM t").unwrap();
+    storage.write(table, &rows(&[(40, None)])).unwrap();
+    storage.finish(Outcome::Succeeded, &none(), None).unwrap();
+    assert_eq!(query(&reader, "SELECT count(*) FROM t"), ["40"]);
+    assert_eq!(place.query("SELECT count(*), sum(length(name)) FROM t"), [format!("41 {}", 40 << 20)]);
+}
+
+#[test]
+fn a_first_load_that_died_leaves_nothing() {
+    let place = Place::new();
+    let mut storage = place.open();
+    let table = storage.open_table(&people(1), WriteMode::Merge).unwrap();
+    for batch in forty_megabytes() {
+        storage.write(table, &batch).unwrap();
+    }
+    // What a process leaves that is killed now.
+    let left = Place::new();
+    for suffix in ["", "-journal"] {
+        std::fs::copy(place.beside(suffix), left.beside(suffix)).unwrap();
+    }
+    assert!(left.path().metadata().unwrap().len() > 16 << 20);
+    assert_eq!(left.state(), BTreeMap::new());
+    assert!(left.path().metadata().unwrap().len() < 1 << 20);
+    assert_eq!(left.query("SELECT status FROM _ow_runs"), ["'running'"]);
+    left.load(&people(1), WriteMode::Merge, &forty_megabytes()).unwrap();
+    assert_eq!(left.query("SELECT count(*) FROM t"), ["40"]);
+    assert_eq!(left.query("SELECT status FROM _ow_runs"), ["'crashed'", "'succeeded'"]);
+}
+
+#[test]
+fn a_log_waits_for_who_reads() {
+    let place = Place::new();
+    let connection = connection::open(place.path()).unwrap();
+    connection.execute_batch("CREATE TABLE t (a)").unwrap();
+    let reader = place.reader();
+    reader.execute_batch("BEGIN; SELECT * FROM t").unwrap();
+    assert!(!connection::try_to_use_log(&connection).unwrap());
+    reader.execute_batch("COMMIT").unwrap();
+    assert!(connection::try_to_use_log(&connection).unwrap());
+    assert_eq!(place.query("PRAGMA journal_mode"), ["'wal'"]);
+}
+
 #[test]
 fn more_rows_than_memory_holds_are_written_on_the_way() {
     let place = Place::new();
-    let text = "x".repeat(1 << 20);
-    let big: Vec<_> = (0..40).map(|id| rows(&[(id, Some(&text))])).collect();
+    place.open().finish(Outcome::Succeeded, &none(), None).unwrap();
+    let big = forty_megabytes();
     for (mode, visible) in [(WriteMode::Merge, "0"), (WriteMode::Replace, "40")] {
         let mut storage = place.open();
         let table = storage.open_table(&people(1), mode).unwrap();

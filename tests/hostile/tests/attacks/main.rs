@@ -28,7 +28,7 @@ use hostile::{Performance, table};
 /// for batches under way, for what hangs on handles.
 const HOST_MEMORY: u64 = 256 << 20;
 
-/// How often an attack is tried that seems to starve the neighbour.
+/// How often an attack is tried that seems to slow the neighbour down.
 const TRIES: u32 = 3;
 
 /// More flags of `ow-host run` for the attacker: those of the environment, and
@@ -75,14 +75,14 @@ pub(crate) fn check(name: &str) {
     }
     let mut performance = perform(name);
     for _ in 1..TRIES {
-        if performance.starved.is_some() {
+        if performance.slowed.is_some() {
             performance = perform(name);
         }
     }
-    let Performance { outcome, problems, starved, growth, memory, neighbour_ms } = performance;
-    assert_eq!(starved, None, "{name}, {TRIES} times");
+    let Performance { outcome, problems, slowed, growth, memory, neighbour_ms } = performance;
+    assert_eq!(slowed, None, "{name}, {TRIES} times");
     assert!(problems.is_empty(), "{name}: {problems:#?}\n{outcome:#?}");
-    assert!(neighbour_ms.len() > 1, "{name}: the neighbour did not run");
+    assert!(!neighbour_ms.is_empty(), "{name}: the neighbour did not run");
     let bound = memory + HOST_MEMORY;
     assert!(growth < bound, "{name}: the host grew by {} MiB of {} MiB", growth >> 20, bound >> 20);
     assert!(outcome == attack.outcome, "{name} came to\n{outcome:#?}\nand not to\n{:#?}", attack.outcome);
