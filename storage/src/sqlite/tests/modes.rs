@@ -41,7 +41,8 @@ fn of_hundreds_of_rows_the_one_at_fault_is_named() {
     refused(WriteMode::Append, &hundreds(300, |row| row), "row 201 of table `t` has a key that the table");
     place.execute("CREATE UNIQUE INDEX names ON t (name)");
     let twice = hundreds(300, |row| row + 1000);
-    let twice = arrow_select::concat::concat_batches(&twice.schema(), [&twice, &rows(&[(7, Some("name 9"))])]);
+    let twice =
+        arrow_select::concat::concat_batches(&twice.schema(), [&twice, &rows(&[(7, Some("name 9"))])]);
     refused(WriteMode::Merge, &twice.unwrap(), "row 302 of table `t` does not fit a constraint of the table");
     place.execute(
         "CREATE TRIGGER no BEFORE INSERT ON t WHEN new.id = 150 BEGIN SELECT RAISE(ROLLBACK, 'no thanks'); END",
