@@ -50,7 +50,8 @@ pub(crate) fn make_rows(rows: u64) -> f64 {
     start.elapsed().as_secs_f64()
 }
 
-/// Upserts the records with one prepared statement in one transaction; seconds.
+/// Upserts the records with one prepared statement in one transaction, with the
+/// journal that SQLite has by itself; seconds.
 pub(crate) fn sqlite_upsert(path: &Path, rows: u64) -> Result<f64> {
     let _ = std::fs::remove_file(path);
     let start = Instant::now();

@@ -21,6 +21,10 @@ use crate::{DataType, Field, StorageError, TableSchema, WriteMode};
 /// long as that, and so do 1,280.
 const VALUES_A_STATEMENT: usize = 256;
 
+/// Bytes from which on rows are written one by one: SQLite copies the values of a
+/// statement.
+const LARGE_ROW: usize = 4096;
+
 /// A table that rows go to.
 pub(super) struct Target<'a> {
     /// The name that the user knows, for messages.
@@ -82,8 +86,11 @@ pub(super) fn insert(
     rows: &RecordBatch,
 ) -> Result<(), Trouble> {
     let sources = sources(target, rows)?;
-    let at_once = VALUES_A_STATEMENT.checked_div(sources.len()).unwrap_or_default().max(1);
     let end = rows.num_rows();
+    let at_once = match rows.get_array_memory_size().checked_div(end) {
+        Some(bytes) if bytes < LARGE_ROW => VALUES_A_STATEMENT.checked_div(sources.len()).unwrap_or(1).max(1),
+        _ => 1,
+    };
     let rest = end - end % at_once;
     insert_rows(connection, target, &sources, 0..rest, at_once)?;
     insert_rows(connection, target, &sources, rest..end, 1)
