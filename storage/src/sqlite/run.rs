@@ -33,9 +33,10 @@ pub struct SqliteStorage {
     /// State that waits for the end of the run.
     held: StateChanges,
     commits: u64,
-    /// Whether the file was new and nothing of the run was to be seen so far:
-    /// there is no log then, so that a first load is written once and not twice.
-    first_load: bool,
+    /// Whether the file is to get a log after a commit: it was new, and without a
+    /// log its first load is written once and not twice; or somebody was reading
+    /// when it should have got one.
+    lacks_log: bool,
     /// SQLite's number of the schema for which the tables were prepared.
     schema_version: Option<i64>,
     broken: Option<StorageError>,
@@ -75,7 +76,7 @@ impl SqliteStorage {
         let explain = |trouble: Trouble| trouble.explain(&params.path, "open the database");
         connection::check_place(&params.path).map_err(explain)?;
         let claim = Claim::take(&params.path, run)?;
-        let (connection, first_load, entry) = connect(&params.path, run).map_err(explain)?;
+        let (connection, lacks_log, entry) = connect(&params.path, run).map_err(explain)?;
         Ok(Self {
             connection,
             claim: Some(claim),
@@ -87,7 +88,7 @@ impl SqliteStorage {
             waiting: Waiting::default(),
             held: StateChanges::new(),
             commits: 0,
-            first_load,
+            lacks_log,
             schema_version: None,
             broken: None,
         })
@@ -223,8 +224,8 @@ impl SqliteStorage {
         self.record(|table| table.shadow.is_none())?;
         self.connection.execute_batch("COMMIT")?;
         self.committed(|table| table.shadow.is_none());
-        if self.first_load {
-            self.first_load = !connection::try_to_use_log(&self.connection)?;
+        if self.lacks_log {
+            self.lacks_log = !connection::try_to_use_log(&self.connection)?;
         }
         Ok(())
     }
@@ -318,17 +319,14 @@ impl SqliteStorage {
     }
 }
 
-/// Opens the database and enters the run in its ledger; whether the file was new.
+/// Opens the database and enters the run in its ledger; whether it lacks a log.
 fn connect(path: &Path, run: &RunInfo) -> Result<(Connection, bool, Entry), Trouble> {
     let mut connection = connection::open(path)?;
-    let is_new = connection::is_empty(&connection)?;
-    if !is_new {
-        connection::use_log(&connection)?;
-    }
+    let lacks_log = connection::is_empty(&connection)? || !connection::try_to_use_log(&connection)?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let entry = Entry::open(&transaction, run)?;
     transaction.commit()?;
-    Ok((connection, is_new, entry))
+    Ok((connection, lacks_log, entry))
 }
 
 /// Makes a table ready for rows, inside a write transaction.
