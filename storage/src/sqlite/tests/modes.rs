@@ -307,14 +307,20 @@ fn forty_megabytes() -> Vec<RecordBatch> {
     (0..40).map(|id| rows(&[(id, Some(&text))])).collect()
 }
 
-#[test]
-fn a_first_load_is_written_once_and_readers_wait_for_nobody_after_it() {
-    let place = Place::new();
+/// A load that has written more than memory holds, and has not committed.
+fn first_load(place: &Place) -> (SqliteStorage, TableId) {
     let mut storage = place.open();
     let table = storage.open_table(&people(1), WriteMode::Merge).unwrap();
     for batch in forty_megabytes() {
         storage.write(table, &batch).unwrap();
     }
+    (storage, table)
+}
+
+#[test]
+fn a_first_load_is_written_once_and_readers_wait_for_nobody_after_it() {
+    let place = Place::new();
+    let (mut storage, table) = first_load(&place);
     assert!(!place.beside("-wal").exists());
     assert!(place.path().metadata().unwrap().len() > 1 << 20);
     storage.commit(&changes(&[("k", Some("1"))])).unwrap();
@@ -330,11 +336,7 @@ fn a_first_load_is_written_once_and_readers_wait_for_nobody_after_it() {
 #[test]
 fn a_first_load_that_died_leaves_nothing() {
     let place = Place::new();
-    let mut storage = place.open();
-    let table = storage.open_table(&people(1), WriteMode::Merge).unwrap();
-    for batch in forty_megabytes() {
-        storage.write(table, &batch).unwrap();
-    }
+    let (_storage, _) = first_load(&place);
     // What a process leaves that is killed now.
     let left = Place::new();
     for suffix in ["", "-journal"] {
