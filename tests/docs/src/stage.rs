@@ -22,26 +22,10 @@ const DESK: &str = "localhost:8080";
 
 /// A connector's component, built when it is first asked for.
 #[must_use]
-pub fn component(package: &str) -> PathBuf {
-    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
-        let target = target_folder();
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--quiet", "--locked", "--target", "wasm32-wasip2", "--profile", "guest"]);
-        cargo.args(PACKAGES.iter().flat_map(|package| ["-p", package]));
-        cargo.current_dir(root()).env("CARGO_TARGET_DIR", &target);
-        let output = cargo.output().unwrap();
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "the connectors cannot be built:\n{errors}");
-        target.join("wasm32-wasip2").join("guest")
-    });
-    FOLDER.join(format!("{}.wasm", package.replace('-', "_")))
-}
-
-/// The target folder that the tests themselves were built into.
-fn target_folder() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    // target/PROFILE/deps/TEST
-    test.ancestors().nth(3).unwrap().to_owned()
+pub fn component(package: &str) -> &'static Path {
+    static BUILT: LazyLock<Vec<PathBuf>> = LazyLock::new(|| e2e::build::guests(&PACKAGES));
+    let index = PACKAGES.iter().position(|known| *known == package);
+    &BUILT[index.unwrap_or_else(|| panic!("the documents use no '{package}'"))]
 }
 
 /// A folder with the files of a document.
@@ -70,7 +54,7 @@ impl Stage {
         }
         for package in PACKAGES {
             let component = component(package);
-            copy(&component, &folder.path().join(component.file_name().unwrap()));
+            copy(component, &folder.path().join(component.file_name().unwrap()));
         }
         Self { folder, desk: serve_desk() }
     }
@@ -118,7 +102,7 @@ impl Stage {
             .args(words.iter().map(|word| word.trim_matches('\'')))
             .current_dir(self.path())
             // Shared by all documents, so that each component is compiled once.
-            .env("XDG_CACHE_HOME", target_folder().join("tmp").join("docs-cache"))
+            .env("XDG_CACHE_HOME", e2e::build::kept_folder().join("docs-cache"))
             .env("NO_PROXY", "*")
             .stdout(Stdio::from(file.try_clone().unwrap()))
             .stderr(Stdio::from(file))

@@ -23,7 +23,7 @@ async fn the_embedding_example_loads_the_demo() {
     let stage = Stage::new();
     let commits = Arc::new(AtomicU64::new(0));
     let events = embedding::watch(Arc::clone(&commits));
-    let report = embedding::load(&component("payments-directory"), stage.path(), events).await.unwrap();
+    let report = embedding::load(component("payments-directory"), stage.path(), events).await.unwrap();
     assert_eq!((report.status, report.failure), (Status::Succeeded, None));
     assert_eq!((report.streams[0].committed_rows, commits.load(Ordering::Relaxed)), (4, report.commits));
 

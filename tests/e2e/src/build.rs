@@ -8,6 +8,20 @@ use std::sync::LazyLock;
 /// The target of components.
 const GUEST_TARGET: &str = "wasm32-wasip2";
 
+/// The connectors of the folder `connectors`.
+const CONNECTORS: [&str; 10] = [
+    "payments-directory",
+    "files",
+    "open-holidays",
+    "bank-of-canada",
+    "open-exchange-rates",
+    "github",
+    "google-ads",
+    "facebook-marketing",
+    "tiktok-ads",
+    "rest-json",
+];
+
 /// The command `ow-host`, built with the profile of the tests.
 #[must_use]
 pub fn host() -> &'static Path {
@@ -38,21 +52,9 @@ pub fn hostile_guest() -> &'static Path {
 /// A connector of the folder `connectors`, by its package's name.
 #[must_use]
 pub fn connector(package: &str) -> PathBuf {
-    const PACKAGES: [&str; 10] = [
-        "payments-directory",
-        "files",
-        "open-holidays",
-        "bank-of-canada",
-        "open-exchange-rates",
-        "github",
-        "google-ads",
-        "facebook-marketing",
-        "tiktok-ads",
-        "rest-json",
-    ];
-    static CONNECTORS: LazyLock<Vec<PathBuf>> = LazyLock::new(|| guests(&PACKAGES));
-    let index = PACKAGES.iter().position(|known| *known == package);
-    CONNECTORS[index.unwrap_or_else(|| panic!("no connector '{package}' is built for the tests"))].clone()
+    static BUILT: LazyLock<Vec<PathBuf>> = LazyLock::new(|| guests(&CONNECTORS));
+    let index = CONNECTORS.iter().position(|known| *known == package);
+    BUILT[index.unwrap_or_else(|| panic!("there is no connector '{package}'"))].clone()
 }
 
 /// Whether these tests are those of isolated runs: the binary `isolated`.
@@ -70,9 +72,12 @@ pub fn kept_folder() -> PathBuf {
     folder
 }
 
-fn guests(packages: &[&str]) -> Vec<PathBuf> {
-    let mut arguments = vec!["build", "--quiet", "--target", GUEST_TARGET, "--profile", "guest"];
-    arguments.extend(packages.iter().flat_map(|package| ["-p", package]));
+/// Builds guests beside all connectors, so that what they share gets the same features
+/// each time and is built once.
+pub fn guests(packages: &[&str]) -> Vec<PathBuf> {
+    let mut arguments = vec!["build", "--quiet", "--locked", "--target", GUEST_TARGET, "--profile", "guest"];
+    let others = CONNECTORS.iter().filter(|connector| !packages.contains(connector));
+    arguments.extend(others.chain(packages).flat_map(|package| ["-p", package]));
     cargo(&arguments);
     let folder = target_folder().join(GUEST_TARGET).join("guest");
     packages.iter().map(|package| kept(&folder.join(format!("{}.wasm", package.replace('-', "_"))))).collect()

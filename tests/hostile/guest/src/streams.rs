@@ -40,7 +40,7 @@ pub(crate) fn giant_batch(case: &str) -> Outcome {
 pub(crate) fn absent_keys() -> Outcome {
     let fields = (0..2000).map(|n| field(&format!("c{n}"), DataType::Int64, true)).collect();
     let writer = storage::open(&stream("absent", fields, &[]), WriteMode::Append)?;
-    for _ in 0..20 {
+    for _ in 0..6 {
         writer.write(&Batch::JsonLines(b"{}\n".repeat(8_000)))?;
     }
     saw("wrote", &told(writer.write(&Batch::JsonLines(b"{}\n".repeat(1_000_000)))))
