@@ -164,7 +164,7 @@ async fn with_evil_worker(behaviour: &str) -> Failure {
         cancel: Cancel::new(),
         full_refresh: false,
     });
-    let client = HttpClient::new(None).unwrap();
+    let client = HttpClient::system();
     let services = Services {
         bridge: Arc::new(tokio::sync::Mutex::new(bridge)),
         gate: HttpGate::new(&client, Vec::new(), &limits, secrets, Arc::new(Deaf)),

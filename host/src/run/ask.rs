@@ -19,7 +19,7 @@ use crate::report::stats::Stats;
 use crate::sandbox::control::Control;
 use crate::sandbox::guest::GuestOptions;
 use crate::sandbox::http::{HttpClient, HttpGate};
-use crate::sandbox::{Component, Limits};
+use crate::sandbox::{Component, Limits, Origin};
 use crate::storage::TableSchema;
 
 /// Trust roots and proxies of the system, which all runs share.
@@ -58,31 +58,44 @@ async fn describing(component: &Component, limits: &Limits, cancel: &Cancel) -> 
     let limits = describe_limits(limits);
     let log = RunLog::new(None, Arc::new(Secrets::new()), &limits);
     let channels = Channels::new(limits, cancel.clone(), log);
-    let gate = closed_gate(&channels)?;
+    let gate = closed_gate(&channels);
     Session::open(component, &channels, &GuestOptions::default(), gate, channels.bridge()).await
 }
 
 /// A gate that no request passes.
-fn closed_gate(channels: &Channels) -> Result<HttpGate, Failure> {
-    gate(channels, Vec::new(), None, Arc::new(Secrets::new()))
+fn closed_gate(channels: &Channels) -> HttpGate {
+    gate_of(&system_client(), channels, Vec::new(), Arc::new(Secrets::new()))
 }
 
 /// The gate of a run.
 pub(super) fn gate(
+    options: &RunnerOptions,
+    prepared: &Prepared,
     channels: &Channels,
-    origins: Vec<crate::sandbox::Origin>,
-    ca_file: Option<&std::path::Path>,
     secrets: Arc<Secrets>,
 ) -> Result<HttpGate, Failure> {
-    let observer = Arc::new(Observer { stats: Arc::clone(&channels.stats), log: Arc::clone(&channels.log) });
-    let client = match ca_file {
-        None => SYSTEM.get_or_init(HttpClient::system).clone(),
-        Some(file) => HttpClient::new(Some(file)).map_err(|message| {
+    let client = match (prepared.grants.ca_file.as_deref(), options.resolver.clone()) {
+        (None, None) => system_client(),
+        (file, resolver) => HttpClient::new(file, resolver).map_err(|message| {
             Failure::new(FailureClass::Config, message)
                 .with_hint("check --ca-file, or `ca_file` in the sandbox section")
         })?,
     };
-    Ok(HttpGate::new(&client, origins, channels.control.limits(), secrets, observer))
+    Ok(gate_of(&client, channels, prepared.granted_origins(), secrets))
+}
+
+fn system_client() -> HttpClient {
+    SYSTEM.get_or_init(HttpClient::system).clone()
+}
+
+fn gate_of(
+    client: &HttpClient,
+    channels: &Channels,
+    origins: Vec<Origin>,
+    secrets: Arc<Secrets>,
+) -> HttpGate {
+    let observer = Arc::new(Observer { stats: Arc::clone(&channels.stats), log: Arc::clone(&channels.log) });
+    HttpGate::new(client, origins, channels.control.limits(), secrets, observer)
 }
 
 /// What a component says of itself.
@@ -151,7 +164,7 @@ async fn configured(options: &RunnerOptions, prepared: &Prepared) -> Result<(Ses
     let log = RunLog::new(options.events.clone(), Arc::clone(&secrets), &limits);
     let channels = Channels::new(limits, options.cancel.clone(), log);
     channels.stats.audit().grant(prepared.granted());
-    let gate = gate(&channels, prepared.granted_origins(), prepared.grants.ca_file.as_deref(), secrets)?;
+    let gate = gate(options, prepared, &channels, secrets)?;
     let run_config = prepared.resolved.ow_run_config(&std::collections::BTreeMap::new(), None);
     let environment = [
         ("OW_CONFIG", prepared.resolved.ow_config.as_str()),

@@ -99,7 +99,7 @@ pub(super) fn ready(
     for warning in &prepared.warnings {
         channels.log.host_line(Level::Warn, warning);
     }
-    let gate = gate(&channels, prepared.granted_origins(), prepared.grants.ca_file.as_deref(), secrets)?;
+    let gate = gate(options, prepared, &channels, secrets)?;
     Ok((channels, gate))
 }
 

@@ -10,6 +10,7 @@ use crate::config::{Config, ConnectorSpec, Policy, RunConfig, SandboxConfig, San
 use crate::failure::{Failure, FailureClass};
 use crate::isolation::Program;
 use crate::report::{RunReport, Sink};
+use crate::sandbox::http::Resolve;
 use crate::sandbox::signature;
 use crate::sandbox::{Cache, Component, ComponentFile, FileKind, Limits};
 use crate::storage::TableSchema;
@@ -98,6 +99,8 @@ pub struct RunnerOptions {
     /// Where `{"env": "NAME"}` values come from; by default this process's
     /// environment.
     pub environment: Option<Environment>,
+    /// What resolves the names of granted origins; by default the system.
+    pub resolver: Option<Arc<dyn Resolve>>,
 }
 
 /// Looks a variable of the environment up.

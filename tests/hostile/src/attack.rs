@@ -15,7 +15,8 @@ pub struct Attack {
     pub component: Component,
     /// Runs one after another, each with another `Case`.
     pub cases: &'static [&'static str],
-    /// Flags of `ow-host run`; `{server}` stands for the granted server's origin.
+    /// Flags of `ow-host run`; `{server}` and `{port}` stand for the granted server's
+    /// origin and port, `{forbidden-port}` for the other one's.
     pub flags: &'static [&'static str],
     /// Where the attacker's rows go.
     pub storage: Storage,
@@ -25,6 +26,10 @@ pub struct Attack {
     pub shows_log: bool,
     /// Whether somebody else swaps `/in/swapped` with a link meanwhile.
     pub swaps_links: bool,
+    /// Variables of the host's own environment, where it has a process of its own.
+    pub host_environment: &'static [(&'static str, &'static str)],
+    /// Whether it is interrupted once the guest says `begun`.
+    pub interrupted: bool,
     /// What comes of it, line by line: see [`crate::transcript`]. Empty if only
     /// the tests that `tests` names run it.
     pub outcome: &'static [&'static str],
@@ -45,6 +50,8 @@ impl Attack {
         full_refresh: false,
         shows_log: false,
         swaps_links: false,
+        host_environment: &[],
+        interrupted: false,
         outcome: &[],
         tests: &[],
     };

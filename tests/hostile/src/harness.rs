@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use clap::Parser as _;
+use ow_host::cancel::Cancel;
 use ow_host::config::{Config, RunConfig, SandboxFlags};
 use ow_host::isolation::Program;
 use ow_host::report::{Event, RunReport, Sink};
@@ -13,7 +14,7 @@ use ow_host::run::CacheOption;
 use ow_host::{Runner, RunnerOptions};
 use serde_json::{Value, json};
 
-use crate::stage::{SECRET, Swapper};
+use crate::stage::{Names, SECRET, Swapper};
 use crate::transcript::{self, Run};
 use crate::{Attack, Stage, Storage};
 
@@ -175,7 +176,15 @@ fn slowest(times: &[u64]) -> u64 {
 /// The flags of an attack's runs.
 fn flags(stage: &Stage, attack: &Attack) -> SandboxFlags {
     let extra = std::env::var(EXTRA_FLAGS).unwrap_or_default();
-    let given = attack.flags.iter().map(|flag| flag.replace("{server}", &stage.server.origin()));
+    let names = [
+        ("{server}", stage.server.origin()),
+        ("{port}", stage.server.port().to_string()),
+        ("{forbidden-port}", stage.forbidden.port().to_string()),
+    ];
+    let given = attack
+        .flags
+        .iter()
+        .map(|flag| names.iter().fold((*flag).to_owned(), |flag, (name, value)| flag.replace(name, value)));
     let words =
         std::iter::once("attack".to_owned()).chain(given).chain(extra.split_whitespace().map(str::to_owned));
     let mut flags = Flags::try_parse_from(words).unwrap_or_else(|error| panic!("{error}")).sandbox;
@@ -222,11 +231,19 @@ impl Attacker<'_> {
         let port = stage.forbidden.port().to_string();
         let parameters = json!({
             "Attack": function, "Case": case, "Password": SECRET,
-            "Server": server, "Forbidden": forbidden, "ForbiddenPort": port,
+            "Server": server, "Port": stage.server.port().to_string(),
+            "Forbidden": forbidden, "ForbiddenPort": port,
         });
         let arrived = stage.server.requests().len();
-        let (events, sink) = recorder();
-        let runner = RunnerOptions { sandbox: self.sandbox.clone(), events: Some(sink), ..options(stage) };
+        let cancel = Cancel::new();
+        let (events, sink) = recorder(attack.interrupted.then(|| cancel.clone()));
+        let runner = RunnerOptions {
+            sandbox: self.sandbox.clone(),
+            events: Some(sink),
+            cancel,
+            resolver: Some(Arc::new(Names::default())),
+            ..options(stage)
+        };
         let run_config = if attack.full_refresh { r#"{"type":"FULL_REFRESH"}"# } else { "{}" };
         let config = configuration(parameters, storage(attack.storage));
         let report = run(runner, &component, &config, &folder, run_config).await;
@@ -298,12 +315,18 @@ fn configuration(parameters: Value, storage: Value) -> Value {
     config
 }
 
-/// A sink, and what it received: a bounded part of it.
-fn recorder() -> (Arc<Mutex<Vec<Event>>>, Sink) {
+/// A sink, and what it received: a bounded part of it. It interrupts once the guest
+/// says `begun`.
+fn recorder(interrupt: Option<Cancel>) -> (Arc<Mutex<Vec<Event>>>, Sink) {
     const KEPT: usize = 5000;
     let events = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&events);
     let sink: Sink = Arc::new(move |event| {
+        if let (Some(cancel), Event::Log { message, .. }) = (&interrupt, event)
+            && message == "begun"
+        {
+            cancel.cancel();
+        }
         let mut kept = kept.lock().unwrap();
         if kept.len() < KEPT {
             kept.push(event.clone());

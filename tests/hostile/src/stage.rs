@@ -1,14 +1,17 @@
 //! The folder in which an attack takes place: what it is granted, what it must
 //! not reach, and two servers.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
+use std::net::IpAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use e2e::{Answer, Request, Server};
+use ow_host::sandbox::http::Resolve;
 
 /// A value that the host knows and nobody else may see.
 pub const SECRET: &str = "s3cr3t/of+the=operator";
@@ -109,12 +112,45 @@ fn answer(request: &Request) -> Answer {
         "/bomb" => Answer::new(200, zeros()).gzip(),
         "/bomb-in-bomb" => Answer::new(200, zeros()).gzip().gzip(),
         "/large" => Answer::new(200, vec![b'x'; 1 << 20]).slow(1 << 16, Duration::from_millis(50)),
+        "/last" => Answer::new(200, "last of its connection").header("connection", "close"),
         "/held" => Answer::new(200, "held").slow(1, Duration::from_secs(3600)),
         "/headers" => Answer::new(200, "").header("x-long", &"x".repeat(300_000)),
         "/escapes" => Answer::new(200, "\u{1b}[2Jfrom the server").header("x-escape", "\u{1b}[31m"),
         "/echo" => Answer::new(200, request.header("x-key").unwrap_or_default()),
         "/redirect" => Answer::new(302, "").header("location", request.query("to").unwrap_or_default()),
         _ => Answer::new(200, "ok"),
+    }
+}
+
+/// What names lead to. `rebinding.example` is the granted server when it is asked for
+/// first, and this machine by other addresses afterwards.
+#[derive(Default)]
+pub struct Names {
+    rebindings: AtomicUsize,
+}
+
+impl Resolve for Names {
+    fn resolve<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>> {
+        let addresses: &[&str] = match name {
+            "loopback.example" => &["127.0.0.1", "::1"],
+            "private.example" => &["10.0.0.1", "fd00::1"],
+            "metadata.example" => &["169.254.169.254"],
+            "mapped.example" => &["::ffff:127.0.0.1"],
+            "nowhere.example" => &["0.0.0.0"],
+            "rebinding.example" => match self.rebindings.fetch_add(1, Ordering::Relaxed) {
+                0 => &["127.0.0.1"],
+                1 => &["127.0.0.2"],
+                _ => &["10.0.0.1"],
+            },
+            _ => &[],
+        };
+        let found: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        Box::pin(
+            async move { if found.is_empty() { Err(io::Error::other("no such name")) } else { Ok(found) } },
+        )
     }
 }
 

@@ -50,9 +50,10 @@ pub fn lines(stage: &Stage, attack: &Attack, run: &Run) -> Vec<String> {
         Storage::LocalFiles => files(&run.folder.join("out"), ""),
         Storage::Discard => Vec::new(),
     });
-    let port = stage.forbidden.port().to_string();
+    let (named, port) = (format!(".example:{}", stage.server.port()), stage.forbidden.port().to_string());
     let clean = |line: &String| {
-        let line = e2e::lab::clean(&line.replace(&port, "[FORBIDDEN]"), &stage.folder);
+        let line = line.replace(&named, ".example:[PORT]").replace(&port, "[FORBIDDEN]");
+        let line = e2e::lab::clean(&line, &stage.folder);
         visible(
             &FILTERS
                 .iter()

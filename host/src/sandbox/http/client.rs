@@ -38,15 +38,17 @@ impl std::fmt::Debug for HttpClient {
 
 impl HttpClient {
     /// With the system's trust roots, the system's proxies (`HTTP_PROXY`,
-    /// `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`), and the roots in a PEM file
-    /// besides. The system's roots are read when they are first needed.
+    /// `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`), the roots in a PEM file besides, and
+    /// the system's resolver or another. The system's roots are read when they are
+    /// first needed.
     ///
     /// # Errors
     ///
     /// What is wrong with the file.
-    pub fn new(ca_file: Option<&Path>) -> Result<Self, String> {
+    pub fn new(ca_file: Option<&Path>, resolver: Option<Arc<dyn Resolve>>) -> Result<Self, String> {
         let extra_roots = ca_file.map(read_roots).transpose()?.unwrap_or_default();
-        Ok(Self::with(extra_roots, Matcher::from_system(), Arc::new(SystemResolver)))
+        let resolver = resolver.unwrap_or_else(|| Arc::new(SystemResolver));
+        Ok(Self::with(extra_roots, Matcher::from_system(), resolver))
     }
 
     /// With the system's trust roots and proxies alone.
@@ -142,13 +144,13 @@ mod tests {
     fn a_wrong_file_of_roots_is_explained() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("ca.pem");
-        let message = HttpClient::new(Some(&file)).unwrap_err();
+        let message = HttpClient::new(Some(&file), None).unwrap_err();
         assert!(message.contains("cannot be read"), "{message}");
         std::fs::write(&file, "no certificate").unwrap();
-        let message = HttpClient::new(Some(&file)).unwrap_err();
+        let message = HttpClient::new(Some(&file), None).unwrap_err();
         assert!(message.contains("contains no certificate"), "{message}");
         std::fs::write(&file, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
-        let message = HttpClient::new(Some(&file)).unwrap_err();
+        let message = HttpClient::new(Some(&file), None).unwrap_err();
         assert!(message.contains("is no trust root"), "{message}");
     }
 }

@@ -13,8 +13,10 @@ use super::target::Target;
 /// More addresses of one name are not looked at.
 const MAX_ADDRESSES: usize = 32;
 
-/// Resolves names; tests put their own in.
-pub(crate) trait Resolve: Send + Sync {
+/// Resolves the names of granted origins. Which of the addresses may be connected to
+/// is judged afterwards.
+pub trait Resolve: Send + Sync {
+    /// The addresses of a name, or why there are none.
     fn resolve<'a>(
         &'a self,
         name: &'a str,

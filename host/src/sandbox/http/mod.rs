@@ -23,6 +23,7 @@ mod tests;
 pub(crate) mod token;
 
 pub use client::HttpClient;
+pub use dns::Resolve;
 pub use exchange::HttpObserver;
 pub(crate) use gate::{Answered, Outlet};
 pub use gate::{HttpGate, HttpState};

@@ -147,6 +147,25 @@ pub(crate) fn write_read_only() -> Outcome {
     saw("remove /ro", &format!("{:?}", ro.remove_directory_at(".")))
 }
 
+/// Files and folders that are hard to remove.
+pub(crate) fn leave_files() -> Outcome {
+    let mut folder = "/work".to_owned();
+    for _ in 0..64 {
+        folder.push_str("/deeper");
+        fs::create_dir(&folder).unwrap();
+        for name in ["file", "..file", "-rf", "line\nbreak"] {
+            let path = format!("{folder}/{name}");
+            fs::write(&path, "left behind").unwrap();
+            let mut permissions = fs::metadata(&path).unwrap().permissions();
+            permissions.set_readonly(true);
+            let _ = fs::set_permissions(&path, permissions);
+        }
+    }
+    // Still open at the end.
+    std::mem::forget(fs::File::open(format!("{folder}/file")).unwrap());
+    Ok(())
+}
+
 /// The scratch folder, filled in each way there is.
 pub(crate) fn scratch_flood(case: &str) -> Outcome {
     let told = |what: &str, n: usize, error: std::io::Error| {

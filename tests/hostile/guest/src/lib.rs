@@ -114,6 +114,10 @@ fn attack(name: &str, case: &str, p: &Parameters) -> Outcome {
         "endless_loop" => time::endless_loop(),
         "endless_recursion" => time::endless_recursion(),
         "sleep_for_ever" => time::sleep_for_ever(),
+        "ignore_the_interrupt" => {
+            println!("begun");
+            time::endless_loop()
+        }
 
         "log_flood" => output::log_flood(),
         "log_fields_flood" => output::log_fields_flood(),
@@ -143,6 +147,7 @@ fn attack(name: &str, case: &str, p: &Parameters) -> Outcome {
         "race_of_links" => escapes::race_of_links(),
         "write_read_only" => escapes::write_read_only(),
         "scratch_flood" => escapes::scratch_flood(case),
+        "leave_files" => escapes::leave_files(),
         "other_scratch" => escapes::other_scratch(),
 
         "snoop" => environment::snoop(),
@@ -152,6 +157,8 @@ fn attack(name: &str, case: &str, p: &Parameters) -> Outcome {
         "lookup" => environment::lookup(),
 
         "forbidden_origins" => network::forbidden_origins(case, p),
+        "names_that_lead_inside" => network::names_that_lead_inside(p),
+        "dns_rebinding" => network::dns_rebinding(p),
         "redirects" => network::redirects(p),
         "smuggle" => network::smuggle(case, p),
         "forbidden_headers" => network::forbidden_headers(p),

@@ -88,6 +88,25 @@ pub(crate) fn forbidden_origins(case: &str, p: &Parameters) -> Outcome {
     hosts.iter().try_for_each(|host| ask(host, "GET", &format!("http://{host}:{port}/"), json!({})))
 }
 
+/// Granted names, all of which lead to where nobody is let.
+pub(crate) fn names_that_lead_inside(p: &Parameters) -> Outcome {
+    let port = p.text("ForbiddenPort");
+    for host in ["loopback", "mapped", "nowhere"] {
+        ask(host, "GET", &format!("http://{host}.example:{port}/"), json!({}))?;
+    }
+    for host in ["private", "metadata"] {
+        ask(host, "GET", &format!("http://{host}.example/"), json!({}))?;
+    }
+    Ok(())
+}
+
+/// A granted name that is another machine each time somebody asks.
+pub(crate) fn dns_rebinding(p: &Parameters) -> Outcome {
+    // A connection that is kept is not resolved again.
+    let url = format!("http://rebinding.example:{}/last", p.text("Port"));
+    ["first", "second", "third"].iter().try_for_each(|request| ask(request, "GET", &url, json!({})))
+}
+
 /// Follows whatever the granted server says.
 pub(crate) fn redirects(p: &Parameters) -> Outcome {
     let (server, forbidden) = (p.text("Server"), p.text("Forbidden"));

@@ -2,6 +2,10 @@
 //! that tests choose by changing the two digits of `MODE` in the file.
 
 use crate::bindings::exports::ow::connector::connector::ConnectorSpec;
+use crate::bindings::ow::connector::storage::{self, WriteMode};
+use crate::bindings::wasi::http::outgoing_handler;
+use crate::bindings::wasi::http::types::{Fields, OutgoingRequest};
+use crate::rows;
 
 /// Found and changed by the tests: a text that stands in the file once.
 static MODE: [u8; 20] = *b"hostile-spec-mode=00";
@@ -77,7 +81,26 @@ pub(crate) fn spec() -> ConnectorSpec {
                 format!("{{\"type\":\"object\",\"description\":\"{}\"}}", "x".repeat(20 << 20));
         }
         b"16" => spec.network = vec!["https://*".into()],
+        b"17" => has_nothing(),
+        b"18" => spec.plain_secrets = vec!["Password".into()],
         other => panic!("there is no spec {other:?}"),
     }
     spec
+}
+
+/// Panics with what it got hold of.
+fn has_nothing() {
+    let variables: Vec<_> = std::env::vars().collect();
+    assert!(variables.is_empty(), "it has variables: {variables:?}");
+    for path in ["/", "/in"] {
+        assert!(std::fs::read_dir(path).is_err(), "it has {path}");
+    }
+    assert!(storage::open(&rows::seen(), WriteMode::Append).is_err(), "it has a storage");
+    let request = OutgoingRequest::new(Fields::new());
+    request.set_authority(Some("127.0.0.1")).unwrap();
+    let answer = outgoing_handler::handle(request, None).map(|answer| {
+        answer.subscribe().block();
+        answer.get()
+    });
+    assert!(!matches!(answer, Ok(Some(Ok(Ok(_))))), "it has the network");
 }

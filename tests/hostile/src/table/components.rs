@@ -235,7 +235,10 @@ crate::attacks! { $ each_component_attack:
     act_while_asked => Attack {
         tries: "do something while it is only asked what it is",
         stopped_by: "an instance without capabilities: `host/src/run/ask.rs`",
+        function: "nothing",
+        component: Component::Spec(17),
         tests: &["tests/e2e/tests/it/bad_input.rs::a_connector_has_nothing_while_it_describes_itself"],
+        outcome: &["0 succeeded"],
         ..Attack::RUN
     };
 

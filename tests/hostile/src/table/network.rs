@@ -197,6 +197,24 @@ crate::attacks! { $ each_network_attack:
             "host/src/sandbox/http/tests.rs::a_name_that_leads_to_refused_addresses_is_denied_with_the_reason",
             "host/src/sandbox/http/dns.rs::a_granted_address_is_reached_by_name_on_its_own_port_only",
         ],
+        flags: &[
+            "--allow-net", "http://loopback.example:{forbidden-port}", "--allow-net", "http://private.example",
+            "--allow-net", "http://metadata.example", "--allow-net", "http://mapped.example:{forbidden-port}",
+            "--allow-net", "http://nowhere.example:{forbidden-port}",
+        ],
+        outcome: &[
+            "0 succeeded",
+            "saw loopback: refused: DestinationIpProhibited",
+            "saw mapped: refused: DestinationIpProhibited",
+            "saw nowhere: refused: DestinationIpProhibited",
+            "saw private: refused: DestinationIpProhibited",
+            "saw metadata: refused: DestinationIpProhibited",
+            "denied 1 x GET http://loopback.example:[FORBIDDEN]: loopback address (127.0.0.1)",
+            "denied 1 x GET http://mapped.example:[FORBIDDEN]: loopback address (::ffff:127.0.0.1)",
+            "denied 1 x GET http://metadata.example: link-local address (169.254.169.254)",
+            "denied 1 x GET http://nowhere.example:[FORBIDDEN]: unspecified address (0.0.0.0)",
+            "denied 1 x GET http://private.example: private address (10.0.0.1)",
+        ],
         ..Attack::RUN
     };
 
@@ -205,6 +223,16 @@ crate::attacks! { $ each_network_attack:
         stopped_by: "the address that was judged is the one that is connected to: `host/src/sandbox/http/connect.rs`",
         tests: &[
             "host/src/sandbox/http/tests.rs::a_name_that_changes_between_check_and_connection_leads_nowhere_else",
+        ],
+        flags: &["--allow-net", "{server}", "--allow-net", "http://rebinding.example:{port}"],
+        outcome: &[
+            "0 succeeded",
+            "saw first: 200 last of its connection",
+            "saw second: refused: DestinationIpProhibited",
+            "saw third: refused: DestinationIpProhibited",
+            "denied 1 x GET http://rebinding.example:[PORT]: loopback address (127.0.0.2)",
+            "denied 1 x GET http://rebinding.example:[PORT]: private address (10.0.0.1)",
+            "arrived GET /last host=rebinding.example:[PORT]",
         ],
         ..Attack::RUN
     };
@@ -350,6 +378,26 @@ crate::attacks! { $ each_network_attack:
         tests: &[
             "host/src/sandbox/http/tests.rs::a_proxy_is_no_way_to_addresses_that_are_refused_here",
             "host/src/sandbox/http/tests.rs::this_machine_is_not_reached_through_a_proxy",
+        ],
+        function: "names_that_lead_inside",
+        flags: &[
+            "--allow-net", "http://loopback.example:{forbidden-port}", "--allow-net", "http://private.example",
+            "--allow-net", "http://metadata.example", "--allow-net", "http://mapped.example:{forbidden-port}",
+            "--allow-net", "http://nowhere.example:{forbidden-port}",
+        ],
+        host_environment: &[("HTTP_PROXY", "http://127.0.0.1:9")],
+        outcome: &[
+            "0 succeeded",
+            "saw loopback: refused: DestinationIpProhibited",
+            "saw mapped: refused: DestinationIpProhibited",
+            "saw nowhere: refused: DestinationIpProhibited",
+            "saw private: refused: DestinationIpProhibited",
+            "saw metadata: refused: DestinationIpProhibited",
+            "denied 1 x GET http://loopback.example:[FORBIDDEN]: loopback address (127.0.0.1)",
+            "denied 1 x GET http://mapped.example:[FORBIDDEN]: loopback address (::ffff:127.0.0.1)",
+            "denied 1 x GET http://metadata.example: link-local address (169.254.169.254)",
+            "denied 1 x GET http://nowhere.example:[FORBIDDEN]: unspecified address (0.0.0.0)",
+            "denied 1 x GET http://private.example: private address (10.0.0.1)",
         ],
         ..Attack::RUN
     };

@@ -1,6 +1,6 @@
 //! Secrets: every way out.
 
-use crate::Attack;
+use crate::{Attack, Component};
 
 crate::attacks! { $ each_secret_attack:
     leak_secret => Attack {
@@ -123,7 +123,14 @@ crate::attacks! { $ each_secret_attack:
     secret_in_clear => Attack {
         tries: "get a secret in clear without a grant",
         stopped_by: "asked for in the spec and granted by name: `host/src/config/resolve.rs`",
+        function: "nothing",
+        component: Component::Spec(18),
         tests: &["host/src/config/resolve.rs::a_secret_is_shown_only_when_asked_for_and_granted"],
+        outcome: &[
+            "5 denied: source.config.Password: the connector has to see the value of this secret, which is not granted",
+            "at: Password",
+            "hint: if you trust it with the value, grant it: --reveal-secret Password",
+        ],
         ..Attack::RUN
     };
 }

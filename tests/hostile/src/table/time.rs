@@ -133,7 +133,12 @@ crate::attacks! { $ each_time_attack:
     ignore_the_interrupt => Attack {
         tries: "go on after an interrupt",
         stopped_by: "limit `grace`: `host/src/sandbox/control.rs`",
+        interrupted: true,
+        flags: &["--grace", "100ms"],
         tests: &["tests/e2e/tests/it/cancel.rs::a_connector_that_does_not_ask_is_stopped_after_the_grace"],
+        outcome: &[
+            "130 interrupted, retryable: interrupted; the connector did not return within 100ms and was stopped",
+        ],
         ..Attack::RUN
     };
 }

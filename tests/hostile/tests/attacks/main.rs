@@ -3,8 +3,8 @@
 //!
 //! Each test asserts what came of the attack, to the letter; that the neighbour's
 //! runs succeeded with all of their rows, before, meanwhile and afterwards, and that
-//! it got through beside an attack that lasted; that nothing outside of the grants
-//! was touched or reached; that no secret and no file is left anywhere; and that the
+//! they were not slowed beyond noise; that nothing outside of the grants was touched
+//! or reached; that no secret and no file is left anywhere; and that the
 //! memory of the host stayed in bounds.
 //!
 //! `HOSTILE_FLAGS` gives each attacker more flags of `ow-host run`.
@@ -52,6 +52,7 @@ fn perform(name: &str) -> Performance {
         .current_dir(&stage)
         .env_clear()
         .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .envs(table::find(name).unwrap().host_environment.iter().copied())
         .env("HOSTILE_FLAGS", flags())
         .env("TMPDIR", stage.join("tmp"))
         .env("HOST_SECRET", "HOST_SECRET_VALUE")
