@@ -35,7 +35,7 @@ pub(crate) fn best(tries: usize, mut run: impl FnMut() -> Result<f64>) -> Result
 
 /// Wall time of a process, the median of several, and its processor time, the
 /// mean of them: the kernel counts it in steps of some milliseconds.
-pub(crate) fn spawn_times(times: usize, command: impl Fn() -> Command) -> Result<Measured> {
+pub(crate) fn spawn_times(times: usize, mut command: impl FnMut() -> Command) -> Result<Measured> {
     let mut walls = Vec::new();
     let before = children_cpu();
     for _ in 0..times {

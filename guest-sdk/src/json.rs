@@ -291,7 +291,7 @@ impl<'a> Scanner<'a> {
     #[inline]
     pub(crate) fn take_key(&mut self, quoted: &str) -> bool {
         self.peek();
-        if !self.rest().starts_with(quoted.as_bytes()) {
+        if !starts_with(self.rest(), quoted.as_bytes()) {
             return false;
         }
         let start = self.at;
@@ -406,6 +406,20 @@ pub(crate) fn start(text: &str, most: usize) -> &str {
         end -= 1;
     }
     text.split_at(end).0
+}
+
+/// Whether a text starts with a key, eight bytes at a time: a guest's `memcmp` goes
+/// byte by byte.
+#[inline]
+fn starts_with(text: &[u8], key: &[u8]) -> bool {
+    let Some(text) = text.get(..key.len()) else { return false };
+    let (Some(text_end), Some(key_end)) = (text.last_chunk::<8>(), key.last_chunk::<8>()) else {
+        return text.iter().zip(key).all(|(here, there)| here == there);
+    };
+    let (text, _) = text.as_chunks::<8>();
+    let (key, _) = key.as_chunks::<8>();
+    let same = |(here, there): (&[u8; 8], &[u8; 8])| u64::from_le_bytes(*here) == u64::from_le_bytes(*there);
+    same((text_end, key_end)) && text.iter().zip(key).all(same)
 }
 
 /// How many bytes there are before the first that a JSON text must not hold
@@ -660,6 +674,21 @@ mod tests {
     }
 
     /// Texts that `serde_json` takes, and texts that it refuses.
+    #[test]
+    fn keys_are_compared_to_their_last_byte() {
+        let text = "\"0123456789abcdefghij\":";
+        for length in 1..text.len() {
+            let key = text.get(..length).unwrap();
+            assert!(starts_with(text.as_bytes(), key.as_bytes()), "{key}");
+            assert!(!starts_with(key.get(..length - 1).unwrap().as_bytes(), key.as_bytes()), "{key}");
+            for at in 0..length {
+                let mut other = key.as_bytes().to_vec();
+                other[at] ^= 1;
+                assert!(!starts_with(text.as_bytes(), &other), "{key} with byte {at} changed");
+            }
+        }
+    }
+
     #[test]
     fn takes_what_serde_json_takes_and_nothing_else() {
         let good = [
