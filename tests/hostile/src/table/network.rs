@@ -2,6 +2,35 @@
 
 use crate::Attack;
 
+/// Grants of names that lead to where nobody is let: see [`crate::stage::Names`].
+const NAMES_INSIDE: &[&str] = &[
+    "--allow-net",
+    "http://loopback.example:{forbidden-port}",
+    "--allow-net",
+    "http://private.example",
+    "--allow-net",
+    "http://metadata.example",
+    "--allow-net",
+    "http://mapped.example:{forbidden-port}",
+    "--allow-net",
+    "http://nowhere.example:{forbidden-port}",
+];
+
+/// What comes of asking for them.
+const REFUSED_INSIDE: &[&str] = &[
+    "0 succeeded",
+    "saw loopback: refused: DestinationIpProhibited",
+    "saw mapped: refused: DestinationIpProhibited",
+    "saw nowhere: refused: DestinationIpProhibited",
+    "saw private: refused: DestinationIpProhibited",
+    "saw metadata: refused: DestinationIpProhibited",
+    "denied 1 x GET http://loopback.example:[FORBIDDEN]: loopback address (127.0.0.1)",
+    "denied 1 x GET http://mapped.example:[FORBIDDEN]: loopback address (::ffff:127.0.0.1)",
+    "denied 1 x GET http://metadata.example: link-local address (169.254.169.254)",
+    "denied 1 x GET http://nowhere.example:[FORBIDDEN]: unspecified address (0.0.0.0)",
+    "denied 1 x GET http://private.example: private address (10.0.0.1)",
+];
+
 crate::attacks! { $ each_network_attack:
     loopback_notations => Attack {
         tries: "reach this machine in every notation: decimal, octal, hexadecimal, short, IPv4 in IPv6, `0.0.0.0`, trailing dots, credentials, look-alikes, zones",
@@ -197,24 +226,8 @@ crate::attacks! { $ each_network_attack:
             "host/src/sandbox/http/tests.rs::a_name_that_leads_to_refused_addresses_is_denied_with_the_reason",
             "host/src/sandbox/http/dns.rs::a_granted_address_is_reached_by_name_on_its_own_port_only",
         ],
-        flags: &[
-            "--allow-net", "http://loopback.example:{forbidden-port}", "--allow-net", "http://private.example",
-            "--allow-net", "http://metadata.example", "--allow-net", "http://mapped.example:{forbidden-port}",
-            "--allow-net", "http://nowhere.example:{forbidden-port}",
-        ],
-        outcome: &[
-            "0 succeeded",
-            "saw loopback: refused: DestinationIpProhibited",
-            "saw mapped: refused: DestinationIpProhibited",
-            "saw nowhere: refused: DestinationIpProhibited",
-            "saw private: refused: DestinationIpProhibited",
-            "saw metadata: refused: DestinationIpProhibited",
-            "denied 1 x GET http://loopback.example:[FORBIDDEN]: loopback address (127.0.0.1)",
-            "denied 1 x GET http://mapped.example:[FORBIDDEN]: loopback address (::ffff:127.0.0.1)",
-            "denied 1 x GET http://metadata.example: link-local address (169.254.169.254)",
-            "denied 1 x GET http://nowhere.example:[FORBIDDEN]: unspecified address (0.0.0.0)",
-            "denied 1 x GET http://private.example: private address (10.0.0.1)",
-        ],
+        flags: NAMES_INSIDE,
+        outcome: REFUSED_INSIDE,
         ..Attack::RUN
     };
 
@@ -380,25 +393,9 @@ crate::attacks! { $ each_network_attack:
             "host/src/sandbox/http/tests.rs::this_machine_is_not_reached_through_a_proxy",
         ],
         function: "names_that_lead_inside",
-        flags: &[
-            "--allow-net", "http://loopback.example:{forbidden-port}", "--allow-net", "http://private.example",
-            "--allow-net", "http://metadata.example", "--allow-net", "http://mapped.example:{forbidden-port}",
-            "--allow-net", "http://nowhere.example:{forbidden-port}",
-        ],
+        flags: NAMES_INSIDE,
         host_environment: &[("HTTP_PROXY", "http://127.0.0.1:9")],
-        outcome: &[
-            "0 succeeded",
-            "saw loopback: refused: DestinationIpProhibited",
-            "saw mapped: refused: DestinationIpProhibited",
-            "saw nowhere: refused: DestinationIpProhibited",
-            "saw private: refused: DestinationIpProhibited",
-            "saw metadata: refused: DestinationIpProhibited",
-            "denied 1 x GET http://loopback.example:[FORBIDDEN]: loopback address (127.0.0.1)",
-            "denied 1 x GET http://mapped.example:[FORBIDDEN]: loopback address (::ffff:127.0.0.1)",
-            "denied 1 x GET http://metadata.example: link-local address (169.254.169.254)",
-            "denied 1 x GET http://nowhere.example:[FORBIDDEN]: unspecified address (0.0.0.0)",
-            "denied 1 x GET http://private.example: private address (10.0.0.1)",
-        ],
+        outcome: REFUSED_INSIDE,
         ..Attack::RUN
     };
 
